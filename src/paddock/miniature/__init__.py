@@ -1,0 +1,1 @@
+"""A small generated world with known truth."""

@@ -1,0 +1,1 @@
+"""The network; imports nothing distributed."""

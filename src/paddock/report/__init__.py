@@ -1,0 +1,1 @@
+"""Reads a run's files and draws the paper's figures and tables."""

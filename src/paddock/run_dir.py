@@ -1,0 +1,230 @@
+"""A run's folders and files: atomic writes, what is complete, hashes of inputs.
+
+A run is `runs/NAME/STAGE/`. A stage's folder holds `settings.json` (written first), `metrics.jsonl`, `samples.jsonl`,
+`results.json`, `model/`, `checkpoints/`, and `stage.json`, written last and atomically: a stage without it is not complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from paddock.errors import PaddockError
+
+WHOLE_FILE_BYTES = 256 * 1024 * 1024  # a larger file is fingerprinted by size, time and its two ends
+END_BYTES = 1024 * 1024
+
+
+def atomic_write(path: Path, content: str | bytes) -> None:
+    """Write `content` so that a reader, or a kill at any moment, finds the old file or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path` that becomes `path` once the block ends without an error.
+
+    What stood at `path` before is replaced. A kill leaves a hidden `.NAME.*.tmp` folder, which `remove_leftovers` clears.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    for file in temporary.rglob("*"):
+        if file.is_file():
+            with open(file, "rb") as handle:
+                os.fsync(handle.fileno())
+    if path.exists():
+        discarded = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
+        os.replace(path, discarded)
+        os.replace(temporary, path)
+        shutil.rmtree(discarded, ignore_errors=True)
+    else:
+        os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Clear what a killed process left half-written in `folder`."""
+    for leftover in folder.glob(".*.tmp"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def to_json(value: Any) -> str:
+    """JSON as every file of a run has it: keys in order, two spaces, a line end."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def hash_of(value: Any) -> str:
+    """A short hash of any JSON value, the same in every process."""
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def fingerprint(path: Path) -> str:
+    """A hash of a file's bytes, or of a folder's files with their names.
+
+    Of a file over 256 MiB only the two ends, the size and the time of change are read, so that a terabyte costs no hour.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    if path.is_dir():
+        for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
+            digest.update(f"{file.relative_to(path)}\0{fingerprint(file)}\n".encode())
+        return digest.hexdigest()
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        if size <= WHOLE_FILE_BYTES:
+            while block := file.read(END_BYTES):
+                digest.update(block)
+        else:
+            digest.update(f"{size} {path.stat().st_mtime_ns}".encode())
+            digest.update(file.read(END_BYTES))
+            file.seek(-END_BYTES, os.SEEK_END)
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """What made a result: the versions of Python, Paddock and the libraries that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("paddock", "torch", "numpy", "sentencepiece"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@dataclass(frozen=True)
+class StageDir:
+    """The folder of one stage. Nothing is created before `begin`."""
+
+    path: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """Settings, hashes of inputs, seed and versions; written first."""
+        return self.path / "settings.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON object a logged step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples_file(self) -> Path:
+        """One JSON object a prompt, with what the model answered."""
+        return self.path / "samples.jsonl"
+
+    @property
+    def results_file(self) -> Path:
+        """The stage's figures."""
+        return self.path / "results.json"
+
+    @property
+    def stage_file(self) -> Path:
+        """The mark of a complete stage; written last."""
+        return self.path / "stage.json"
+
+    @property
+    def model(self) -> Path:
+        """The trained model, as transformers writes one."""
+        return self.path / "model"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Saved states for resuming."""
+        return self.path / "checkpoints"
+
+    @property
+    def data(self) -> Path:
+        """Encoded inputs of the stage."""
+        return self.path / "data"
+
+    def is_complete(self) -> bool:
+        """Whether the stage ended."""
+        return self.stage_file.exists()
+
+    def begin(self, stage: str, settings: dict[str, Any], inputs: dict[str, str]) -> bool:
+        """Write `settings.json`, or find it as this call would write it. Returns whether the folder is being resumed.
+
+        `settings` holds the seed; `inputs` maps each input's path to its fingerprint. Raises PaddockError where the folder
+        belongs to a run of other settings or inputs: a resumed run must be the same run.
+        """
+        wanted = {"stage": stage, "settings": settings, "inputs": inputs}
+        if self.settings_file.exists():
+            found = json.loads(self.settings_file.read_text())
+            changed = differences({k: found.get(k) for k in wanted}, wanted)
+            if changed:
+                raise PaddockError(
+                    f"{self.path} holds a run of other settings ({'; '.join(changed)}). "
+                    "Give --out another folder, or remove this one"
+                )
+            remove_leftovers(self.path)
+            return True
+        atomic_write(self.settings_file, to_json({**wanted, "versions": versions()}))
+        return False
+
+    def read_settings(self) -> dict[str, Any]:
+        """The object in `settings.json`."""
+        content: dict[str, Any] = json.loads(self.settings_file.read_text())
+        return content
+
+    def read_results(self) -> dict[str, Any]:
+        """The object in `results.json`."""
+        content: dict[str, Any] = json.loads(self.results_file.read_text())
+        return content
+
+    def write_samples(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Write `samples.jsonl` whole."""
+        atomic_write(self.samples_file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+    def complete(self, results: dict[str, Any]) -> None:
+        """Write the results, and then the mark that the stage is complete."""
+        atomic_write(self.results_file, to_json(results))
+        settings = self.read_settings()
+        mark = {"stage": settings["stage"], "settings_hash": hash_of(settings["settings"]), "inputs": settings["inputs"]}
+        atomic_write(self.stage_file, to_json(mark))
+
+
+def differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """The places where two JSON values differ, in words: `settings.learning_rate was 0.003, is now 0.001`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            text
+            for key in sorted(old.keys() | new.keys())
+            for text in differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+        ]
+    return [] if old == new else [f"{name} was {json.dumps(old)}, is now {json.dumps(new)}"]

@@ -1,0 +1,81 @@
+"""The few types that every stage speaks: Message, Dialog, Preference, Rating."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+Domain = Literal["helpfulness", "safety"]
+PreferenceRating = Literal["significantly", "better", "slightly", "negligibly"]
+
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+DOMAINS: tuple[Domain, ...] = ("helpfulness", "safety")
+PREFERENCE_RATINGS: tuple[PreferenceRating, ...] = ("significantly", "better", "slightly", "negligibly")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dialog:
+    """A conversation: an optional system message, then user and assistant in turn.
+
+    A dialog that ends with the user is a prompt; one that ends with the assistant is a demonstration.
+    """
+
+    messages: tuple[Message, ...]
+    id: str | None = None
+    domain: Domain | None = None
+    risk_category: str | None = None
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether the next turn is the assistant's."""
+        return self.messages[-1].role == "user"
+
+    def with_reply(self, reply: str) -> Dialog:
+        """The same dialog with the assistant's `reply` appended."""
+        return Dialog((*self.messages, Message("assistant", reply)), self.id, self.domain, self.risk_category)
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Two replies to one prompt, and which of them a person chose (paper section 3.2.1)."""
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    rating: PreferenceRating | None = None
+    domain: Domain | None = None
+    chosen_safe: bool | None = None
+    rejected_safe: bool | None = None
+    annotator: str | None = None
+    chosen_model: str | None = None
+    rejected_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One rater's label of one item."""
+
+    item: str
+    rater: str
+    rating: float | str | None
+
+
+def problem_with_order(roles: list[str]) -> str | None:
+    """Say what is wrong with the order of `roles`, or None: (system) user assistant user assistant ..."""
+    turns = roles[1:] if roles and roles[0] == "system" else roles
+    if not turns:
+        return "there is no user message"
+    for place, role in enumerate(turns):
+        expected = "user" if place % 2 == 0 else "assistant"
+        if role != expected:
+            return f"message {place + 1 + len(roles) - len(turns)} is from {role!r} where {expected!r} was expected"
+    return None
