@@ -31,7 +31,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer. `token_ids` and `log_probs` (natural log, of the distribution sampled from) are None where a model has none.
+    """One answer. `token_ids` and `log_probs` (natural log) are None where a model has none.
 
     `token_ids` are the ids as sampled, the end token included where the model produced it.
     """

@@ -32,7 +32,7 @@ def atomic_write(path: Path, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
+    temporary.replace(path)
     sync_folder(path.parent)
 
 
@@ -57,11 +57,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 os.fsync(handle.fileno())
     if path.exists():
         discarded = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
-        os.replace(path, discarded)
-        os.replace(temporary, path)
+        path.replace(discarded)
+        temporary.replace(path)
         shutil.rmtree(discarded, ignore_errors=True)
     else:
-        os.replace(temporary, path)
+        temporary.replace(path)
     sync_folder(path.parent)
 
 
@@ -100,11 +100,11 @@ def fingerprint(path: Path) -> str:
     """
     digest = hashlib.blake2b(digest_size=8)
     if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
-            digest.update(f"{file.relative_to(path)}\0{fingerprint(file)}\n".encode())
+        for member in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
+            digest.update(f"{member.relative_to(path)}\0{fingerprint(member)}\n".encode())
         return digest.hexdigest()
     size = path.stat().st_size
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         if size <= WHOLE_FILE_BYTES:
             while block := file.read(END_BYTES):
                 digest.update(block)

@@ -1,0 +1,23 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Tests run in parallel, a process a core: more threads each would only fight.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets, for checks on real input; skipped where PADDOCK_TEST_DATA is unset."""
+    folder = os.environ.get("PADDOCK_TEST_DATA")
+    if not folder:
+        pytest.skip("PADDOCK_TEST_DATA is not set")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.fail(f"PADDOCK_TEST_DATA is {folder!r}, which is not a folder")
+    return path
