@@ -21,3 +21,13 @@ def real_data() -> Path:
     if not path.is_dir():
         pytest.fail(f"PADDOCK_TEST_DATA is {folder!r}, which is not a folder")
     return path
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Where real data is promised, a test that skips did not do its work: it fails."""
+    report = yield
+    if report.skipped and os.environ.get("PADDOCK_TEST_DATA"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped where PADDOCK_TEST_DATA is set: {report.longrepr}"
+    return report
