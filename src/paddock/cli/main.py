@@ -1,0 +1,46 @@
+"""`paddock`: the command line. Each command parses its words, calls one function, prints its result."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from paddock.cli import chat, model, recipe, stage, tokenizer
+from paddock.errors import PaddockError
+
+app = typer.Typer(
+    name="paddock",
+    help="Raise a chat model the Llama 2 way: from raw text to a trained, aligned and measured chat model.",
+    epilog="Start here: paddock run recipes/miniature.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("run", rich_help_panel="Recipes")(recipe.run)
+app.command("status", rich_help_panel="Recipes")(recipe.status)
+app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Stages")
+app.command("world", rich_help_panel="Stages")(stage.world)
+app.command("pretrain", rich_help_panel="Stages")(stage.pretrain)
+app.command("sft", rich_help_panel="Stages")(stage.sft)
+app.command("evaluate-world", rich_help_panel="Stages")(stage.evaluate_world)
+app.command("chat", rich_help_panel="Models")(chat.chat)
+app.command("perplexity", rich_help_panel="Models")(model.perplexity)
+app.command("inspect", rich_help_panel="Models")(model.inspect)
+app.command("convert", rich_help_panel="Models")(model.convert)
+app.command("report", rich_help_panel="Recipes")(recipe.report)
+
+
+def main() -> None:
+    """Run the command line: 2 for a user's mistake, with no traceback; 1 for a defect; 130 when interrupted."""
+    try:
+        app()
+    except PaddockError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where the last save stands", file=sys.stderr)
+        sys.exit(130)

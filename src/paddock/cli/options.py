@@ -1,0 +1,57 @@
+"""The options that commands share: one name for one thing everywhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+Data = Annotated[list[str] | None, typer.Option("--data", help="A file, folder, glob or hf:// data set; may be repeated.")]
+Model = Annotated[str | None, typer.Option("--model", help="A model's folder; for pretrain also a preset, such as 7b.")]
+Out = Annotated[Path, typer.Option("--out", help="The folder that receives the result.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Everything random comes from it.", show_default="0")]
+Config = Annotated[Path | None, typer.Option("--config", help="A YAML file of settings.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be read and done, and do nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object; progress goes to stderr.")]
+
+
+def show(result: Mapping[str, Any], as_json: bool) -> None:
+    """Print a result: JSON for machines, else a line a figure."""
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    width = max((len(key) for key in result), default=0)
+    for key, value in result.items():
+        print(f"{key.replace('_', ' '):<{width}}  {in_words(value)}")
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows as a table of the given columns; what a row lacks stays empty."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "))
+    for row in rows:
+        table.add_row(*(in_words(row[column]) if column in row else "" for column in columns))
+    Console(file=sys.stdout).print(table)
+
+
+def in_words(value: Any) -> str:
+    """A figure as people read it: thousands apart, four significant digits."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return "  ".join(f"{key.replace('_', ' ')} {in_words(item)}" for key, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(in_words(item) for item in value)
+    return str(value)

@@ -1,0 +1,90 @@
+"""The stages as commands of their own: `paddock world`, `pretrain`, `sft`, `evaluate-world`.
+
+A command takes the same settings as the stage in a recipe: `--config FILE` holds them, `--set KEY=VALUE` changes one, and
+`--model`, `--data`, `--seed` are short for the settings of those names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from paddock.cli.options import AsJson, Config, Data, DryRun, Model, Out, Seed, Set, show
+from paddock.errors import SettingsError
+from paddock.recipe import Step, find_stage, run_step
+from paddock.run_dir import StageDir, locked
+from paddock.settings import assign, parse, read_yaml
+
+
+def world(
+    out: Out, seed: Seed = None, config: Config = None, set_: Set = None, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """Generate the miniature world: documents, dialogs and held-out prompts with known truth."""
+    run_stage("world", out, gather(config, set_, seed=seed), dry_run, as_json)
+
+
+def pretrain(
+    out: Out,
+    model: Model = None,
+    data: Data = None,
+    seed: Seed = None,
+    config: Config = None,
+    set_: Set = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a base model on documents (paper section 2)."""
+    run_stage("pretrain", out, gather(config, set_, model=model, data=data, seed=seed), dry_run, as_json)
+
+
+def sft(
+    out: Out,
+    model: Model = None,
+    data: Data = None,
+    seed: Seed = None,
+    config: Config = None,
+    set_: Set = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a model on dialogs; answers alone bear loss (paper section 3.1)."""
+    run_stage("sft", out, gather(config, set_, model=model, data=data, seed=seed), dry_run, as_json)
+
+
+def evaluate_world(
+    out: Out,
+    model: Model = None,
+    data: Data = None,
+    seed: Seed = None,
+    config: Config = None,
+    set_: Set = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Grade a model on the miniature world's held-out prompts."""
+    run_stage("evaluate-world", out, gather(config, set_, model=model, data=data, seed=seed), dry_run, as_json)
+
+
+def run_stage(kind: str, out: Path, values: dict[str, Any], dry_run: bool, as_json: bool) -> None:
+    """Plan the stage `kind`, or do it in the folder `out`."""
+    stage = find_stage(kind)
+    settings = parse(stage.settings, values, f"paddock {kind}")
+    if dry_run:
+        show(stage.plan(settings), as_json)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        results = run_step(Step(out.name, kind, stage, settings, StageDir(out)))
+    show(results, as_json)
+
+
+def gather(config: Path | None, assignments: list[str] | None, **options: Any) -> dict[str, Any]:
+    """The settings from their three sources, the later over the earlier: `--config`, the named options, `--set`."""
+    values = _read_config(config) if config else {}
+    return assign({**values, **{key: value for key, value in options.items() if value is not None}}, assignments or [])
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise SettingsError(f"{path}: there is no such file of settings")
+    return read_yaml(path.read_text(), str(path))

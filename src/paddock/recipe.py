@@ -1,0 +1,274 @@
+"""A recipe: the stages of a run and their settings, in one YAML file.
+
+    name: miniature
+    seed: 0
+    inputs: {documents: [my-data/documents]}       # names for what comes from outside, changed by --set inputs.documents=...
+    stages:
+      tokenizer: {data: "${inputs.documents}", vocab_size: 1024}
+      pretrain: {data: "${inputs.documents}", tokenizer: "${tokenizer}/model", ...}
+      longer-pretrain: {stage: pretrain, ...}      # a stage under another name
+
+`${NAME}` is the folder of an earlier stage of the run; `${inputs.KEY}` is a value of `inputs`. Stages run in the order in
+which they are written. A complete stage whose settings and inputs still hold is skipped, a broken one goes on where it was
+killed, one that a change touches is done again, and each time the reason is said.
+
+This is the one place that ties the miniature world to the stages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from paddock.errors import SettingsError, did_you_mean
+from paddock.progress import say
+from paddock.run_dir import StageDir, atomic_write, differences, fingerprint_inputs, locked, to_json
+from paddock.settings import StageSettings, assign, parse, read_yaml
+
+RECIPE_KEYS = ("name", "seed", "inputs", "stages")
+RECIPE_FILE = "recipe.json"
+REFERENCE = re.compile(r"\$\{([^}]*)\}")
+
+State = Literal["complete", "unfinished", "not started", "changed"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a recipe and the command line need of a stage: settings, what it would do, and doing it."""
+
+    settings: type[StageSettings]
+    plan: Callable[[Any], dict[str, Any]]
+    run: Callable[[Any, StageDir], dict[str, Any]]
+
+
+STAGES = ("world", "tokenizer", "pretrain", "sft", "evaluate-world")
+
+
+def find_stage(name: str) -> Stage:
+    """The stage called `name`; modules are imported here, so that light commands start fast. Raises SettingsError."""
+    if name == "world":
+        from paddock.miniature import world
+
+        return Stage(world.WorldSettings, world.plan, world.run)
+    if name == "tokenizer":
+        from paddock.stages import tokenizer
+
+        return Stage(tokenizer.TokenizerSettings, tokenizer.plan, tokenizer.run)
+    if name == "pretrain":
+        from paddock.stages import pretrain
+
+        return Stage(pretrain.PretrainSettings, pretrain.plan, pretrain.run)
+    if name == "sft":
+        from paddock.stages import sft
+
+        return Stage(sft.SftSettings, sft.plan, sft.run)
+    if name == "evaluate-world":
+        from paddock.stages import evaluate_world
+
+        return Stage(evaluate_world.EvaluateWorldSettings, evaluate_world.plan, evaluate_world.run)
+    raise SettingsError(f'"{name}" is not a stage: {", ".join(STAGES)}.{did_you_mean(name, STAGES)}')
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a run: its name in the recipe, what it is, and its settings with all references filled in."""
+
+    name: str
+    kind: str
+    stage: Stage
+    settings: StageSettings
+    folder: StageDir
+
+    def record(self) -> dict[str, Any]:
+        """The settings as `settings.json` holds them."""
+        return self.settings.model_dump(mode="json")
+
+    def changes(self, inputs: dict[str, str]) -> list[str]:
+        """In words, what differs from the run that the folder holds."""
+        found = self.folder.read_settings()
+        old = {key: found.get(key) for key in ("stage", "settings", "inputs")}
+        return differences(old, {"stage": self.kind, "settings": self.record(), "inputs": inputs})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe, read and checked: every stage's settings are valid before any work starts."""
+
+    name: str
+    steps: tuple[Step, ...]
+    source: dict[str, Any]
+
+
+def read_recipe(path: Path, assignments: Sequence[str] = (), seed: int | None = None, out: Path | None = None) -> Recipe:
+    """Read a recipe's file. `assignments` are `--set` words (`pretrain.steps=10`, `inputs.documents=[a.txt]`).
+
+    `out` is the run's folder (default `runs/NAME`). Raises SettingsError.
+    """
+    if not path.is_file():
+        raise SettingsError(f"{path}: there is no such recipe")
+    content = read_yaml(path.read_text(), str(path))
+    stages = content.get("stages")
+    named = [w if _is_top_level(w, stages) else f"stages.{w}" for w in assignments]
+    content = assign(content, named)
+    if seed is not None:
+        content["seed"] = seed
+    return build_recipe(content, out or Path("runs") / str(content.get("name", path.stem)), str(path))
+
+
+def _is_top_level(assignment: str, stages: Any) -> bool:
+    head = re.split(r"[.=]", assignment, maxsplit=1)[0]
+    return head in RECIPE_KEYS and not (isinstance(stages, dict) and head in stages)
+
+
+def build_recipe(content: Mapping[str, Any], out: Path, where: str) -> Recipe:
+    """Check a recipe's content, and fill in its references. Raises SettingsError."""
+    for key in content:
+        if key not in RECIPE_KEYS:
+            raise SettingsError(
+                f'{where}: unknown key "{key}".{did_you_mean(key, RECIPE_KEYS)} Known: {", ".join(RECIPE_KEYS)}'
+            )
+    seed, stages, inputs = content.get("seed", 0), content.get("stages"), content.get("inputs") or {}
+    if not isinstance(stages, dict) or not stages:
+        raise SettingsError(f'{where}: "stages" must name at least one stage')
+    if not isinstance(seed, int):
+        raise SettingsError(f"{where}: seed is {seed!r}, and must be a whole number")
+    known = {f"inputs.{key}": value for key, value in inputs.items()}
+    steps: list[Step] = []
+    for name, raw in stages.items():
+        step = _build_step(str(name), raw or {}, References(known, f"{where}: stage {name}"), seed=seed, out=out)
+        steps.append(step)
+        known = {**known, step.name: str(step.folder.path)}
+    source = {"name": content.get("name", out.name), "seed": seed, "inputs": inputs, "stages": stages}
+    return Recipe(str(source["name"]), tuple(steps), source)
+
+
+@dataclass(frozen=True)
+class References:
+    """What `${...}` may stand for at one place of a recipe."""
+
+    known: Mapping[str, Any]
+    where: str
+
+    def fill(self, value: Any) -> Any:
+        """Fill in a value of any depth. A list that stands for an item of a list is spliced into it."""
+        if isinstance(value, dict):
+            return {key: self.fill(item) for key, item in value.items()}
+        if isinstance(value, list):
+            filled = [self.fill(item) for item in value]
+            return [part for item in filled for part in (item if isinstance(item, list) else [item])]
+        if not isinstance(value, str):
+            return value
+        if whole := REFERENCE.fullmatch(value):
+            return self.look_up(whole[1])
+        return REFERENCE.sub(lambda found: str(self.look_up(found[1])), value)
+
+    def look_up(self, name: str) -> Any:
+        """The value of one name. Raises SettingsError that lists what is known."""
+        if name in self.known:
+            return self.known[name]
+        raise SettingsError(
+            f'{self.where}: "${{{name}}}" is neither an earlier stage nor an input.{did_you_mean(name, self.known)} '
+            f"Known here: {', '.join(self.known) or 'nothing'}"
+        )
+
+
+def _build_step(name: str, raw: Any, references: References, *, seed: int, out: Path) -> Step:
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name):
+        raise SettingsError(f"{references.where}: a stage's name becomes a folder: use letters, digits, - and _")
+    if not isinstance(raw, dict):
+        raise SettingsError(f"{references.where}: expected settings, found {raw!r}")
+    values = references.fill(raw)
+    kind = str(values.pop("stage", name))
+    stage = find_stage(kind)
+    values.setdefault("seed", seed)
+    return Step(name, kind, stage, parse(stage.settings, values, references.where), StageDir(out / name))
+
+
+def run_recipe(recipe: Recipe, out: Path) -> dict[str, Any]:
+    """Bring every stage of the run in `out` to its end, and draw the report after each. Returns the results by stage."""
+    from paddock.report.page import write_report
+
+    results: dict[str, Any] = {}
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        atomic_write(out / RECIPE_FILE, to_json(recipe.source))
+        for step in recipe.steps:
+            discard_if_changed(step)
+            results[step.name] = run_step(step)
+            write_report(out)
+    return results
+
+
+def run_step(step: Step) -> dict[str, Any]:
+    """Skip, resume or start one stage, and say which.
+
+    Raises PaddockError where the folder holds a run of other settings or inputs.
+    """
+    folder, inputs = step.folder, fingerprint_inputs(step.settings.inputs())
+    resumes = folder.begin(step.kind, step.record(), inputs)
+    if folder.is_complete():
+        say(f"{step.name}: complete, skipped (same settings, same inputs)")
+        return folder.read_results()
+    say(f"{step.name}: {'unfinished, goes on' if resumes else 'starts'}")
+    results = step.stage.run(step.settings, folder)
+    folder.complete(results)
+    return results
+
+
+def discard_if_changed(step: Step) -> None:
+    """Remove a stage's folder where a change of settings or inputs touches it, and say why."""
+    if step.folder.settings_file.exists() and (changes := step.changes(fingerprint_inputs(step.settings.inputs()))):
+        say(f"{step.name}: done again: {'; '.join(changes[:3])}{' ...' if len(changes) > 3 else ''}")
+        shutil.rmtree(step.folder.path)
+
+
+def plan_recipe(recipe: Recipe) -> list[dict[str, Any]]:
+    """For each stage: what it is, how it stands, and what it would do. A stage whose inputs do not exist yet says so."""
+    plans = []
+    for step in recipe.steps:
+        missing = [path for path in step.settings.inputs() if not path.startswith("hf://") and not _exists(path)]
+        about = {"waits_for": missing} if missing else step.stage.plan(step.settings)
+        plans.append({"name": step.name, "stage": step.kind, "state": state_of(step), **about})
+    return plans
+
+
+def _exists(path: str) -> bool:
+    found = Path(path)
+    return found.exists() or any(found.parent.glob(found.name))
+
+
+def state_of(step: Step) -> State:
+    """How a stage of a run stands."""
+    if not step.folder.settings_file.exists():
+        return "not started"
+    if step.folder.is_complete():
+        missing = [path for path in step.settings.inputs() if not path.startswith("hf://") and not _exists(path)]
+        return "changed" if missing or step.changes(fingerprint_inputs(step.settings.inputs())) else "complete"
+    return "unfinished"
+
+
+def status(run: Path) -> list[dict[str, Any]]:
+    """How each stage of the run in `run` stands, in order. Raises SettingsError where the folder holds no run."""
+    file = run / RECIPE_FILE
+    if not file.is_file():
+        raise SettingsError(f"{run} holds no run: there is no {RECIPE_FILE} in it. `paddock run RECIPE` makes one")
+    recipe = build_recipe(json.loads(file.read_text()), run, str(file))
+    return [
+        {"name": step.name, "stage": step.kind, "state": state_of(step), **_headline(step.folder)} for step in recipe.steps
+    ]
+
+
+def _headline(folder: StageDir) -> dict[str, Any]:
+    """Where a stage is, or what came of it: the last logged step, or its plain figures."""
+    if folder.is_complete():
+        results = folder.read_results()
+        return {key: value for key, value in results.items() if isinstance(value, int | float | str)}
+    if folder.metrics_file.exists():
+        lines = folder.metrics_file.read_text().splitlines()
+        return {"step": json.loads(lines[-1])["step"]} if lines else {}
+    return {}
