@@ -1,0 +1,308 @@
+"""Models in the Hugging Face layout, in and out: `config.json` and safetensors, in one file or in shards with an index.
+
+Any plain `LlamaForCausalLM` folder is read; what this network cannot represent is refused by name. Weights come from
+safetensors alone, never from a pickle. A model is described by its `config.json`, never by the name of its folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from paddock.errors import CheckpointError, SettingsError
+from paddock.model.config import ModelConfig
+from paddock.model.transformer import Transformer
+from paddock.run_dir import atomic_folder, to_json
+
+if TYPE_CHECKING:
+    from paddock.text.tokenizer import Tokenizer
+
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+NAMES_IN_AN_ERROR = 5
+
+
+def load_model(path: Path | str, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Transformer:
+    """Read the model in the folder `path`, tensor by tensor: at no time is there a second copy of the weights.
+
+    `dtype` None keeps the dtype that the weights are stored in; `device` None is the CPU. Raises CheckpointError where the
+    folder lacks a file, the network cannot represent what `config.json` says, or tensors are missing, unexpected or
+    misshapen.
+    """
+    folder = Path(path)
+    config = read_config(folder)
+    with torch.device("meta"):
+        model = Transformer(config)
+    stored = _stored_tensors(folder)
+    _check_tensors(folder, config, stored, hugging_face_views(config, dict(model.named_parameters())))
+    model.to(dtype or DTYPES[stored["model.embed_tokens.weight"][2]]).to_empty(device=device or "cpu")
+    views = hugging_face_views(config, dict(model.named_parameters()))
+    for file in sorted({file for file, _, _ in stored.values()}):
+        with safe_open(folder / file, framework="pt") as tensors, torch.no_grad():
+            for name in tensors.keys():  # noqa: SIM118 (an open file of tensors is not a mapping)
+                if name in views:
+                    views[name].copy_(tensors.get_tensor(name))
+    return model
+
+
+def save_model(
+    model: Transformer,
+    folder: Path | str,
+    tokenizer: Tokenizer | None = None,
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: float = 5e9,
+) -> None:
+    """Write `model`, and `tokenizer` beside it, so that transformers 4 and 5 and what reads their folders can open it.
+
+    The weights are converted to `dtype` (None: as they are) and cut into shards of at most `max_shard_bytes`. The folder
+    appears whole or not at all, replaces what stood there, and the same weights give the same bytes.
+    """
+    views = hugging_face_views(model.config, dict(model.named_parameters()))
+    stored_dtype = dtype or model.embedding.weight.dtype
+    shards = _cut_into_shards(views, stored_dtype, max_shard_bytes)
+    with atomic_folder(Path(folder)) as temporary:
+        ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id} if tokenizer else {}
+        (temporary / "config.json").write_text(to_json({**describe(model.config, stored_dtype), **ids}))
+        (temporary / "generation_config.json").write_text(to_json({"bos_token_id": 1, "eos_token_id": 2, **ids}))
+        weight_map = {}
+        for number, names in enumerate(shards, start=1):
+            single = len(shards) == 1
+            file = WEIGHTS_FILE if single else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+            tensors = {name: views[name].detach().to("cpu", stored_dtype, copy=True).contiguous() for name in names}
+            save_file(tensors, temporary / file, metadata={"format": "pt"})
+            weight_map.update(dict.fromkeys(names, file))
+        if len(shards) > 1:
+            total = sum(view.numel() for view in views.values()) * stored_dtype.itemsize
+            index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+            (temporary / INDEX_FILE).write_text(to_json(index))
+        if tokenizer:
+            tokenizer.save(temporary)
+
+
+def hugging_face_views(config: ModelConfig, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The network's parameters under Hugging Face's names, as views: copying into a view loads the parameter.
+
+    Queries, keys and values are rows of one matrix here, as are gate and up: their names map to slices of rows.
+    """
+    query_rows, kv_rows = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
+    views = {"model.embed_tokens.weight": parameters["embedding.weight"], "model.norm.weight": parameters["norm.weight"]}
+    for layer in range(config.n_layers):
+        ours, theirs = f"blocks.{layer}.", f"model.layers.{layer}."
+        query, key, value = torch.split(parameters[ours + "attention.qkv.weight"], [query_rows, kv_rows, kv_rows])
+        gate, up = torch.split(parameters[ours + "feed_forward.gate_up.weight"], config.ffn_dim)
+        views |= {
+            theirs + "input_layernorm.weight": parameters[ours + "attention_norm.weight"],
+            theirs + "self_attn.q_proj.weight": query,
+            theirs + "self_attn.k_proj.weight": key,
+            theirs + "self_attn.v_proj.weight": value,
+            theirs + "self_attn.o_proj.weight": parameters[ours + "attention.output.weight"],
+            theirs + "post_attention_layernorm.weight": parameters[ours + "feed_forward_norm.weight"],
+            theirs + "mlp.gate_proj.weight": gate,
+            theirs + "mlp.up_proj.weight": up,
+            theirs + "mlp.down_proj.weight": parameters[ours + "feed_forward.down.weight"],
+        }
+    if not config.tie_embeddings:
+        views["lm_head.weight"] = parameters["head.weight"]
+    return views
+
+
+def describe(config: ModelConfig, dtype: torch.dtype) -> dict[str, Any]:
+    """The content of `config.json` for a model of this shape, stored in `dtype`.
+
+    The rotary base stands in two places: `rope_theta` for transformers 4, `rope_parameters` for 5. The ids of BOS and EOS
+    are those of the paper's tokenizer.
+    """
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "head_dim": config.head_dim,
+        "hidden_act": "silu",
+        "hidden_size": config.dim,
+        "initializer_range": 0.02,
+        "intermediate_size": config.ffn_dim,
+        "max_position_embeddings": config.context_length,
+        "mlp_bias": False,
+        "model_type": "llama",
+        "num_attention_heads": config.n_heads,
+        "num_hidden_layers": config.n_layers,
+        "num_key_value_heads": config.n_kv_heads,
+        "pad_token_id": None,
+        "rms_norm_eps": config.norm_eps,
+        "rope_parameters": {"rope_theta": config.rope_theta, "rope_type": "default"},
+        "rope_scaling": None,
+        "rope_theta": config.rope_theta,
+        "tie_word_embeddings": config.tie_embeddings,
+        "torch_dtype": str(dtype).removeprefix("torch."),
+        "use_cache": True,
+        "vocab_size": config.vocab_size,
+    }
+
+
+def read_config(path: Path | str) -> ModelConfig:
+    """The shape of the model in the folder `path`, from its `config.json`.
+
+    Raises CheckpointError where there is none, or where it describes a model that this network cannot represent.
+    """
+    folder = Path(path)
+    file = folder / "config.json"
+    if not file.is_file():
+        raise CheckpointError(f"{folder} is not a model folder: it lacks config.json; {_inventory(folder)}")
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{file} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{file} holds no JSON object")
+    if problems := list(_unrepresentable(found)):
+        raise CheckpointError(f"{file} describes a model that Paddock cannot represent: {'; '.join(problems)}")
+    return _config_from(found, file)
+
+
+def _unrepresentable(found: dict[str, Any]) -> Iterator[str]:
+    """Name each thing in a `config.json` that this network has no place for."""
+    architectures = found.get("architectures") or ["LlamaForCausalLM"]
+    if found.get("model_type", "llama") != "llama" or architectures != ["LlamaForCausalLM"]:
+        yield f"its architecture is {', '.join(architectures)} ({found.get('model_type')}), not LlamaForCausalLM"
+    if found.get("quantization_config"):
+        method = found["quantization_config"].get("quant_method", "an unknown method")
+        yield f"its weights are quantised ({method}); only float32, bfloat16 and float16 are read"
+    for name in ("attention_bias", "mlp_bias"):
+        if found.get(name):
+            yield f"{name} is true, and there are no biases here"
+    if found.get("hidden_act", "silu") != "silu":
+        yield f"hidden_act is {found['hidden_act']!r}, not 'silu'"
+    heads, width = found.get("num_attention_heads"), found.get("hidden_size")
+    if found.get("head_dim") and heads and width and found["head_dim"] * heads != width:
+        yield f"head_dim is {found['head_dim']}, not hidden_size / num_attention_heads = {width} / {heads}"
+    for name in ("rope_scaling", "rope_parameters"):
+        rope = found.get(name) or {}
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default":
+            yield f"{name} is of type {kind!r}; only unscaled rotary positions are known here"
+        elif rope.get("partial_rotary_factor", 1.0) != 1.0:
+            yield f"{name} turns only a part of each head (partial_rotary_factor {rope['partial_rotary_factor']})"
+
+
+def _config_from(found: dict[str, Any], file: Path) -> ModelConfig:
+    """A ModelConfig from a representable `config.json`; what is absent has the default that transformers gives it."""
+    rope = found.get("rope_parameters") or {}
+    try:
+        return ModelConfig(
+            vocab_size=int(found["vocab_size"]),
+            dim=int(found["hidden_size"]),
+            n_layers=int(found["num_hidden_layers"]),
+            n_heads=int(found["num_attention_heads"]),
+            n_kv_heads=int(found.get("num_key_value_heads") or found["num_attention_heads"]),
+            ffn_dim=int(found["intermediate_size"]),
+            context_length=int(found.get("max_position_embeddings", 2048)),
+            rope_theta=float(rope.get("rope_theta") or found.get("rope_theta") or 10_000.0),
+            norm_eps=float(found.get("rms_norm_eps", 1e-6)),
+            tie_embeddings=bool(found.get("tie_word_embeddings", False)),
+        )
+    except KeyError as error:
+        raise CheckpointError(f"{file} lacks the field {error}") from error
+    except (TypeError, ValueError, SettingsError) as error:
+        raise CheckpointError(f"{file}: {error}") from error
+
+
+def _stored_tensors(folder: Path) -> dict[str, tuple[str, tuple[int, ...], str]]:
+    """Name -> (file, shape, dtype) of every tensor of the folder; only headers are read."""
+    stored = {}
+    for file in _weight_files(folder):
+        if not (folder / file).is_file():
+            raise CheckpointError(f"{folder} lacks {file}, which {INDEX_FILE} names; {_inventory(folder)}")
+        try:
+            with safe_open(folder / file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 (an open file of tensors is not a mapping)
+                    header = tensors.get_slice(name)
+                    stored[name] = (file, tuple(header.get_shape()), header.get_dtype())
+        except SafetensorError as error:
+            raise CheckpointError(f"{folder / file} is damaged or no safetensors file: {error}. Fetch it again") from error
+    return stored
+
+
+def _weight_files(folder: Path) -> list[str]:
+    """The names of the files that hold the weights: the one file, or those that the index names."""
+    index = folder / INDEX_FILE
+    if (folder / WEIGHTS_FILE).is_file():
+        return [WEIGHTS_FILE]
+    if not index.is_file():
+        raise CheckpointError(f"{folder} lacks {WEIGHTS_FILE} (or {INDEX_FILE} and its shards); {_inventory(folder)}")
+    files: set[str] = set()
+    with suppress(json.JSONDecodeError, KeyError, AttributeError):
+        files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    if not files or any(Path(file).name != file for file in files):
+        raise CheckpointError(f"{index} holds no weight_map from tensors to files beside it")
+    return sorted(files)
+
+
+def _check_tensors(
+    folder: Path, config: ModelConfig, stored: dict[str, tuple[str, tuple[int, ...], str]], views: Mapping[str, Tensor]
+) -> None:
+    """Raise CheckpointError, naming tensors, unless the stored ones are exactly those of the network."""
+    # Old folders store the rotary frequencies; folders of tied models may store the head as well. Neither says anything new.
+    spare = {name for name in stored if name.endswith("rotary_emb.inv_freq")}
+    if config.tie_embeddings:
+        spare.add("lm_head.weight")
+    problems = []
+    if missing := [name for name in views if name not in stored]:
+        problems.append(f"missing {_some(missing)}")
+    if unexpected := [name for name in stored if name not in views and name not in spare]:
+        problems.append(f"unexpected {_some(unexpected)}")
+    common = [name for name in views if name in stored]
+    if misshapen := [
+        f"{name} {stored[name][1]} instead of {tuple(views[name].shape)}"
+        for name in common
+        if stored[name][1] != tuple(views[name].shape)
+    ]:
+        problems.append(f"misshapen {_some(misshapen)}")
+    if strange := [f"{name} ({stored[name][2]})" for name in common if stored[name][2] not in DTYPES]:
+        problems.append(f"not float32, bfloat16 or float16: {_some(strange)}")
+    if problems:
+        raise CheckpointError(f"the tensors in {folder} do not fit its config.json: {'; '.join(problems)}")
+
+
+def _some(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - NAMES_IN_AN_ERROR
+    return ", ".join(names[:NAMES_IN_AN_ERROR]) + (f" and {more} more" if more > 0 else "")
+
+
+def _inventory(folder: Path) -> str:
+    """What a folder that cannot be read does hold, and what would help."""
+    if not folder.is_dir():
+        return "there is no such folder" if not folder.exists() else "it is a file"
+    names = sorted(file.name for file in folder.iterdir())
+    holds = f"it holds {_some(names)}" if names else "it is empty"
+    if any(name.endswith((".bin", ".pt", ".pth")) for name in names) and not any(n.endswith(".safetensors") for n in names):
+        holds += (
+            ". Only safetensors are read, since a pickle can run code. Convert a folder that you trust with transformers: "
+            'AutoModelForCausalLM.from_pretrained("OLD").save_pretrained("NEW")'
+        )
+    return holds
+
+
+def _cut_into_shards(views: Mapping[str, Tensor], dtype: torch.dtype, max_shard_bytes: float) -> list[list[str]]:
+    """Names in order, cut so that no shard is larger than `max_shard_bytes`, unless a single tensor is."""
+    shards: list[list[str]] = [[]]
+    size = 0
+    for name, view in views.items():
+        tensor_bytes = view.numel() * dtype.itemsize
+        if shards[-1] and size + tensor_bytes > max_shard_bytes:
+            shards.append([])
+            size = 0
+        shards[-1].append(name)
+        size += tensor_bytes
+    return shards

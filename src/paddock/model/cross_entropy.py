@@ -1,0 +1,69 @@
+"""Cross-entropy straight from hidden states, so that the logits never exist whole.
+
+At a vocabulary of 32,000, 4,096 positions of float32 logits are half a gigabyte, and as much again for their gradient. Here
+a slice of positions at a time goes through the head, and its gradient is worked out while its logits are at hand, in the
+forward pass: the backward pass only scales what is ready.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LOGITS_AT_A_TIME = 4 * 1024 * 1024  # 16 MB of float32: about the last cache, where the passes over a slice are fast
+
+
+class _SummedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        low_weight = weight.to(dtype)
+        hidden_grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        weight_grad = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        rows = max(LOGITS_AT_A_TIME // weight.shape[0], 1)
+        with torch.autocast(device, enabled=False):
+            for start in range(0, len(hidden), rows):
+                some = hidden[start : start + rows].to(dtype)
+                logits = (some @ low_weight.T).float()  # (rows, V)
+                wanted = targets[start : start + rows, None]
+                log_normaliser = logits.logsumexp(-1, keepdim=True)
+                loss += (log_normaliser - logits.gather(-1, wanted)).sum()
+                if hidden_grad is None and weight_grad is None:
+                    continue
+                # The gradient of a position's loss by its logits is its probabilities, less 1 at the target.
+                grad = (
+                    logits.sub_(log_normaliser)
+                    .exp_()
+                    .scatter_add_(-1, wanted, torch.full_like(wanted, -1.0, dtype=torch.float32))
+                )
+                low_grad = grad.to(dtype)
+                if hidden_grad is not None:
+                    hidden_grad[start : start + rows] = low_grad @ low_weight
+                if weight_grad is not None:
+                    weight_grad += low_grad.T @ some
+        ctx.save_for_backward(hidden_grad, None if weight_grad is None else weight_grad.to(weight.dtype))
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (scale,) = grads
+        hidden_grad, weight_grad = ctx.saved_tensors
+        return (
+            None if hidden_grad is None else hidden_grad * scale.to(hidden_grad.dtype),
+            None if weight_grad is None else weight_grad * scale.to(weight_grad.dtype),
+            None,
+        )
+
+
+def summed_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """The cross-entropy of `hidden @ weight.T` against `targets`, summed over positions, as a float32 scalar.
+
+    hidden is (N, D), weight (V, D), targets (N,) int64. The matmuls run in autocast's dtype where it is on, the softmax and
+    the sum in float32. Equal to `F.cross_entropy(hidden @ weight.T, targets, reduction="sum")` up to rounding.
+    """
+    loss: Tensor = _SummedCrossEntropy.apply(hidden, weight, targets)  # type: ignore[no-untyped-call]
+    return loss

@@ -1,0 +1,207 @@
+"""The Llama 2 network (paper section 2.2): RMSNorm before each block, rotary positions, grouped-query attention, SwiGLU.
+
+Shapes: B batch, T tokens, D width, H query heads, K key/value heads, C head width, F feed-forward width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from paddock.model.config import ModelConfig
+from paddock.model.cross_entropy import summed_cross_entropy
+
+INIT_STD = (
+    0.02  # the paper gives no initialisation; this is the usual one, with GPT-2's scaling of what writes to the residual
+)
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation over the last dimension, in float32 whatever the input's dtype."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (..., D)."""
+        return functional.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).to(x.dtype)
+
+
+def rotary_tables(positions: int, head_dim: int, theta: float, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotary angles (Su et al. 2021), each (positions, 1, head_dim) float32.
+
+    The halves of a head are rotated against each other, as Hugging Face's weights expect, so the angles come twice.
+    """
+    frequencies = theta ** -(torch.arange(0, head_dim, 2, dtype=torch.float32, device=device) / head_dim)
+    angles = torch.arange(positions, dtype=torch.float32, device=device)[:, None] * frequencies
+    angles = torch.cat((angles, angles), dim=-1)[:, None, :]
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each head of x (..., T, heads, C) by its position's angles; cos and sin are (T, 1, C)."""
+    first, second = x.chunk(2, dim=-1)
+    return (x * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Causal self-attention in which groups of query heads share a key/value head (Ainslie et al. 2023)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.n_heads, self.n_kv_heads, self.head_dim = config.n_heads, config.n_kv_heads, config.head_dim
+        self.qkv = nn.Linear(config.dim, (self.n_heads + 2 * self.n_kv_heads) * self.head_dim, bias=False)
+        self.output = nn.Linear(config.dim, config.dim, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend within x (B, T, D); mask is None (causal) or additive (B, 1, T, T)."""
+        rotated, value = self.rotated_qkv(x, cos, sin)
+        query, key = torch.split(rotated, [self.n_heads, self.n_kv_heads], dim=2)
+        attended = functional.scaled_dot_product_attention(
+            query.transpose(1, 2),
+            key.transpose(1, 2),
+            value.transpose(1, 2),
+            attn_mask=mask,
+            is_causal=mask is None,
+            enable_gqa=self.n_heads != self.n_kv_heads,
+        )
+        return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def rotated_qkv(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries and keys of x (B, T, D) with their positions in, (B, T, H+K, C), and its values (B, T, K, C)."""
+        qkv = self.qkv(x).unflatten(-1, (-1, self.head_dim))
+        rotated, value = torch.split(qkv, [self.n_heads + self.n_kv_heads, self.n_kv_heads], dim=2)
+        return rotate(rotated, cos, sin), value
+
+
+class FeedForward(nn.Module):
+    """SwiGLU (Shazeer 2020): down(silu(gate(x)) * up(x)), gate and up in one matrix."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(config.dim, 2 * config.ffn_dim, bias=False)
+        self.down = nn.Linear(config.ffn_dim, config.dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform x (B, T, D)."""
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(functional.silu(gate) * up)  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """One layer: attention, then the feed-forward network, each normalised before and added to what came in."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(config.dim, config.norm_eps)
+        self.attention = Attention(config)
+        self.feed_forward_norm = RMSNorm(config.dim, config.norm_eps)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
+        """Transform x (B, T, D); the rest as in `Attention`."""
+        x = x + self.attention(self.attention_norm(x), cos, sin, mask)
+        return x + self.feed_forward(self.feed_forward_norm(x))  # type: ignore[no-any-return]
+
+
+def block_diagonal_causal_mask(segment_ids: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to the scores so that a token sees its own segment's past alone: segment_ids (B, T) -> (B, 1, T, T).
+
+    Padding is a segment like any other (id 0): it sees padding, so no row of scores is empty, and nothing else sees it.
+    """
+    positions = torch.arange(segment_ids.shape[1], device=segment_ids.device)
+    visible = (segment_ids[:, :, None] == segment_ids[:, None, :]) & (positions[:, None] >= positions)
+    return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, float("-inf"))[:, None]
+
+
+class Transformer(nn.Module):
+    """The network: token ids -> hidden states (the trunk) -> logits (the head).
+
+    `checkpoint_activations` trades time for memory: a block's inner activations are worked out again in the backward pass.
+    The trunk and the head are apart, so that a scalar head can share the trunk. Nothing here knows of processes: sharding
+    and compiling are applied from outside, block by block, and every loss runs through `forward`, as sharding needs.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.checkpoint_activations = False
+        self.embedding = nn.Embedding(config.vocab_size, config.dim)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.norm = RMSNorm(config.dim, config.norm_eps)
+        self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
+        self._derive()
+        self.reset_parameters()
+
+    def _derive(self) -> None:
+        """Set what follows from the configuration and the other parameters: the tied head and the rotary tables."""
+        if self.config.tie_embeddings:
+            self.head.weight = self.embedding.weight
+        config, device = self.config, self.embedding.weight.device
+        cos, sin = rotary_tables(config.context_length, config.head_dim, config.rope_theta, device)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Transformer:
+        """After `to`, `to_empty` and the like: the tables stay float32, the head stays tied, and nothing is left empty."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._derive()
+        return self
+
+    def reset_parameters(self) -> None:
+        """Draw fresh weights from torch's generator."""
+        output_std = INIT_STD / math.sqrt(2 * self.config.n_layers)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 1:
+                nn.init.ones_(parameter)
+            else:
+                writes_to_residual = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
+                nn.init.normal_(parameter, std=output_std if writes_to_residual else INIT_STD)
+
+    def hidden_states(self, token_ids: Tensor, segment_ids: Tensor | None = None) -> Tensor:
+        """The trunk: token_ids (B, T) int64 -> normalised hidden states (B, T, D).
+
+        Rows are causal; where `segment_ids` (B, T) is given, each token sees only its own segment (several dialogs packed
+        into a row). Rotary positions are relative, so a packed dialog needs no positions of its own.
+        """
+        length = token_ids.shape[1]
+        if length > self.config.context_length:
+            raise ValueError(f"rows of {length} tokens, and the model's context is {self.config.context_length}")
+        x = self.embedding(token_ids)
+        cos, sin = self.cos[:length], self.sin[:length]
+        mask = None if segment_ids is None else block_diagonal_causal_mask(segment_ids, x.dtype)
+        for block in self.blocks:
+            if self.checkpoint_activations and torch.is_grad_enabled():
+                x = checkpoint(block, x, cos, sin, mask, use_reentrant=False)
+            else:
+                x = block(x, cos, sin, mask)
+        return self.norm(x)  # type: ignore[no-any-return]
+
+    def forward(
+        self,
+        token_ids: Tensor,
+        segment_ids: Tensor | None = None,
+        targets: Tensor | None = None,
+        loss_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (B, T, V) in float32; or, with `targets` (B, T), their summed cross-entropy, a float32 scalar.
+
+        `loss_mask` (B, T) bool is 1 where a target bears loss (everywhere, where it is None); the caller knows the count.
+        Only positions that bear loss reach the head.
+        """
+        hidden = self.hidden_states(token_ids, segment_ids)
+        if targets is None:
+            return self.head(hidden).float()  # type: ignore[no-any-return]
+        if loss_mask is None:
+            return summed_cross_entropy(hidden.flatten(0, 1), self.head.weight, targets.flatten())
+        return summed_cross_entropy(hidden[loss_mask], self.head.weight, targets[loss_mask])
