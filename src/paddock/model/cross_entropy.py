@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from paddock.model.linear import linear, transposed_matmul
+
 LOGITS_AT_A_TIME = 4 * 1024 * 1024  # 16 MB of float32: about the last cache, where the passes over a slice are fast
 
 
@@ -28,7 +30,7 @@ class _SummedCrossEntropy(torch.autograd.Function):
         with torch.autocast(device, enabled=False):
             for start in range(0, len(hidden), rows):
                 some = hidden[start : start + rows].to(dtype)
-                logits = (some @ low_weight.T).float()  # (rows, V)
+                logits = linear(some, low_weight).float()  # (rows, V)
                 wanted = targets[start : start + rows, None]
                 log_normaliser = logits.logsumexp(-1, keepdim=True)
                 loss += (log_normaliser - logits.gather(-1, wanted)).sum()
@@ -42,9 +44,9 @@ class _SummedCrossEntropy(torch.autograd.Function):
                 )
                 low_grad = grad.to(dtype)
                 if hidden_grad is not None:
-                    hidden_grad[start : start + rows] = low_grad @ low_weight
+                    hidden_grad[start : start + rows] = linear(low_grad, low_weight.T)
                 if weight_grad is not None:
-                    weight_grad += low_grad.T @ some
+                    weight_grad += transposed_matmul(low_grad, some)
         ctx.save_for_backward(hidden_grad, None if weight_grad is None else weight_grad.to(weight.dtype))
         return loss
 

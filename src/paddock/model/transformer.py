@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from paddock.model.config import ModelConfig
 from paddock.model.cross_entropy import summed_cross_entropy
+from paddock.model.linear import Linear
 
 INIT_STD = (
     0.02  # the paper gives no initialisation; this is the usual one, with GPT-2's scaling of what writes to the residual
@@ -57,8 +58,8 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.n_heads, self.n_kv_heads, self.head_dim = config.n_heads, config.n_kv_heads, config.head_dim
-        self.qkv = nn.Linear(config.dim, (self.n_heads + 2 * self.n_kv_heads) * self.head_dim, bias=False)
-        self.output = nn.Linear(config.dim, config.dim, bias=False)
+        self.qkv = Linear(config.dim, (self.n_heads + 2 * self.n_kv_heads) * self.head_dim)
+        self.output = Linear(config.dim, config.dim)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
         """Attend within x (B, T, D); mask is None (causal) or additive (B, 1, T, T)."""
@@ -86,8 +87,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(config.dim, 2 * config.ffn_dim, bias=False)
-        self.down = nn.Linear(config.ffn_dim, config.dim, bias=False)
+        self.gate_up = Linear(config.dim, 2 * config.ffn_dim)
+        self.down = Linear(config.ffn_dim, config.dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform x (B, T, D)."""
@@ -139,7 +140,7 @@ class Transformer(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
-        self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
+        self.head = Linear(config.dim, config.vocab_size)
         self._derive()
         self.reset_parameters()
 
