@@ -20,6 +20,8 @@ ONEDNN_IS_THERE: bool = mkldnn.is_available()  # type: ignore[no-untyped-call]
 @torch.library.custom_op("paddock::matmul_transposed", mutates_args=())
 def _matmul_transposed(a: Tensor, b: Tensor) -> Tensor:
     # An operator of our own, since the compiler takes oneDNN's for one whose weight never changes.
+    if a.numel() == 0:  # which oneDNN refuses
+        return a @ b.T
     product: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
     return product
 
@@ -73,7 +75,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
     """x (..., I) @ weight.T (I, O), differentiable."""
     if not goes_through_onednn(x, weight):
         return functional.linear(x, weight)
-    return matmul_transposed(x.flatten(0, -2), weight).view(*x.shape[:-1], -1)
+    return matmul_transposed(x.flatten(0, -2), weight).view(*x.shape[:-1], weight.shape[0])
 
 
 class Linear(nn.Linear):
