@@ -1,0 +1,304 @@
+"""The one loop: accumulate, clip, step, log, evaluate, save. Every stage is a data builder, a loss and a call to `fit`.
+
+A loss is a sum and a count. Gradients of sums add up over micro-batches and ranks, and only the step divides, by the count
+of the whole step: so neither the size of a micro-batch nor the number of ranks changes what is learned.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from paddock.errors import SettingsError, TrainingError
+from paddock.model.transformer import Block, Transformer
+from paddock.progress import ProgressLine, say
+from paddock.run_dir import StageDir
+from paddock.text.packing import Batch, Batches
+from paddock.train.energy import energy_of
+from paddock.train.metrics import MetricsLog
+from paddock.train.optim import build_optimizer, gradient_norm, learning_rate, optimizer_step
+from paddock.train.parallel import Ranks, shard
+from paddock.train.precision import choose_compiling, choose_precision, compile_blocks, estimate_seconds
+from paddock.train.settings import TrainingSettings
+from paddock.train.state import Saves, restore, restore_weights, training_tensors
+
+SHOWN_SOURCES = 8
+
+Loss = Callable[[nn.Module, Batch, torch.device], tuple[Tensor, int]]
+"""(model, rows, device) -> the summed loss, a float32 scalar with a graph, and how many things it is the sum of."""
+
+
+def next_token_loss(model: nn.Module, batch: Batch, device: torch.device) -> tuple[Tensor, int]:
+    """The summed cross-entropy of the targets that bear loss, and their count (paper sections 2.2 and 3.1)."""
+    segments = None if batch.segment_ids is None else torch.from_numpy(batch.segment_ids).to(device)
+    arrays = (batch.token_ids, batch.targets, batch.loss_mask)
+    token_ids, targets, loss_mask = (torch.from_numpy(array).to(device, non_blocking=True) for array in arrays)
+    return model(token_ids, segments, targets=targets, loss_mask=loss_mask), int(batch.loss_mask.sum())
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A model made ready to train: on its device, compiled or not, sharded over several ranks or autocast on one."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    ranks: Ranks
+    precision: torch.dtype
+    compiled: bool
+
+    def autocast(self) -> torch.autocast:
+        """Multiply matrices in the run's precision. Sharded models do so by themselves."""
+        enabled = self.precision != torch.float32 and self.ranks.size == 1
+        return torch.autocast(self.ranks.device.type, self.precision, enabled=enabled)
+
+
+def prepare(model: nn.Module, settings: TrainingSettings, ranks: Ranks, tokens: int) -> Setup:
+    """Make `model` ready to train on `tokens` tokens in all, in place, and say how it will run."""
+    precision = choose_precision(settings.precision, ranks.device)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    seconds = estimate_seconds(parameters, tokens, ranks.device, ranks.size)
+    compiled, why = choose_compiling(settings.compile, ranks.device, seconds)
+    model.to(ranks.device).train()
+    blocks = [module for module in model.modules() if isinstance(module, Block)]
+    for module in model.modules():
+        if isinstance(module, Transformer):
+            module.checkpoint_activations = settings.activation_checkpointing
+    if compiled:
+        compile_blocks(blocks)
+    if ranks.size > 1:
+        shard(model, blocks, ranks, precision)
+    if ranks.is_first:
+        device = f"{ranks.size} x {ranks.device.type}" if ranks.size > 1 else ranks.device.type
+        say(f"{parameters:,} parameters on {device}, {str(precision).removeprefix('torch.')}, {why}")
+    return Setup(model, build_optimizer(model, settings.weight_decay), ranks, precision, compiled)
+
+
+def micro_batches(batch: Batch, ranks: Ranks, size: int | None) -> Iterator[Batch]:
+    """This rank's share of a step's rows, `size` rows at a time."""
+    share = ranks.share(len(batch.sources))
+    size = size or len(share)
+    for start in share[::size]:
+        yield batch.rows(start, min(start + size, share.stop))
+
+
+def accumulate(setup: Setup, batch: Batch, loss: Loss, micro_batch_size: int | None) -> tuple[float, int]:
+    """Forward and backward over a step's rows; gradients of sums add up in `.grad`. Returns sum and count of all ranks."""
+    totals = torch.zeros(2, dtype=torch.float64, device=setup.ranks.device)
+    for rows in micro_batches(batch, setup.ranks, micro_batch_size):
+        with setup.autocast():
+            loss_sum, count = loss(setup.model, rows, setup.ranks.device)
+        loss_sum.backward()  # type: ignore[no-untyped-call]
+        totals[0] += loss_sum.detach()
+        totals[1] += count
+    total, count = setup.ranks.sum(totals).tolist()
+    return total, int(count)
+
+
+@torch.no_grad()
+def evaluate(setup: Setup, batches: Batches, loss: Loss, micro_batch_size: int | None) -> tuple[float, int]:
+    """The mean loss over one epoch of `batches`, and the count it is the mean of."""
+    setup.model.eval()
+    totals = torch.zeros(2, dtype=torch.float64, device=setup.ranks.device)
+    for step in range(batches.steps_per_epoch):
+        for rows in micro_batches(batches.batch(step), setup.ranks, micro_batch_size):
+            with setup.autocast():
+                loss_sum, count = loss(setup.model, rows, setup.ranks.device)
+            totals[0] += loss_sum
+            totals[1] += count
+    setup.model.train()
+    total, count = setup.ranks.sum(totals).tolist()
+    return total / count, int(count)
+
+
+@dataclass
+class Progress:
+    """What a run knows of itself beside its tensors; saved with every save."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    metrics_bytes: int = 0
+    train_loss: float | None = None
+    validation_loss: float | None = None
+    best_step: int | None = None
+    best_loss: float | None = None
+    evaluations_since_best: int = 0
+    since_log_loss: float = 0.0
+    since_log_tokens: int = 0
+    since_log_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of `fit`; the model holds the weights to keep."""
+
+    progress: Progress
+    setup: Setup
+    results: dict[str, Any]
+
+
+def fit(
+    model: nn.Module,
+    batches: Batches,
+    settings: TrainingSettings,
+    stage_dir: StageDir,
+    ranks: Ranks,
+    *,
+    label: str,
+    steps: int,
+    validation: Batches | None = None,
+    loss: Loss = next_token_loss,
+) -> Fitted:
+    """Train `model` for `steps` steps, going on from the newest whole save in `stage_dir` where there is one.
+
+    Raises TrainingError for a loss or gradient that is not finite (before it touches the weights) and for a full disk.
+    """
+    if settings.keep == "best" and validation is None:
+        raise SettingsError("keep: best needs validation data to judge by: give some, or set keep: last")
+    setup = prepare(model, settings, ranks, steps * batches.tokens_per_epoch // batches.steps_per_epoch)
+    saves = Saves(stage_dir.checkpoints, settings.keep_saves, ranks)
+    progress = resume(setup, saves)
+    began = time.monotonic() - progress.seconds
+    with (
+        MetricsLog(
+            stage_dir.metrics_file, progress.metrics_bytes, progress.step, settings.tensorboard, ranks.is_first
+        ) as log,
+        ProgressLine(label, steps, progress.step) if ranks.is_first else nullcontext() as line,
+    ):
+        while progress.step < steps and not out_of_patience(progress, settings):
+            row = train_step(setup, batches, settings, loss, steps, progress)
+            progress.seconds = time.monotonic() - began
+            step, last = progress.step, progress.step == steps
+            if last or step % settings.log_every == 0:
+                log.append({**row, **close_interval(progress), "seconds": progress.seconds})
+            new_best = False
+            if validation is not None and (last or step % settings.evaluate_every == 0):
+                new_best = evaluate_step(setup, validation, settings, loss, progress, log)
+                progress.seconds = time.monotonic() - began
+            if last or new_best or step % settings.save_every == 0 or out_of_patience(progress, settings):
+                progress.metrics_bytes = log.sync()
+                saves.write(step, training_tensors(model, setup.optimizer), asdict(progress))
+            if line:
+                line.update(step, **shown(row, progress, began))
+    if settings.keep == "best" and progress.best_step is not None:
+        restore_weights(model, saves.read(progress.best_step)[1])
+    return Fitted(progress, setup, results_of(progress, setup, settings))
+
+
+def resume(setup: Setup, saves: Saves) -> Progress:
+    """Put back the newest whole save, if there is one."""
+    found = saves.newest()
+    if found is None:
+        return Progress()
+    progress, tensors = Progress(**found[0]), found[1]
+    restore(setup.model, setup.optimizer, tensors)
+    if setup.ranks.is_first:
+        say(f"goes on from step {progress.step:,}")
+    return progress
+
+
+def out_of_patience(progress: Progress, settings: TrainingSettings) -> bool:
+    """Whether too many evaluations have passed without a better one."""
+    return settings.patience is not None and progress.evaluations_since_best >= settings.patience
+
+
+def train_step(
+    setup: Setup, batches: Batches, settings: TrainingSettings, loss: Loss, steps: int, progress: Progress
+) -> dict[str, Any]:
+    """One step; returns its row for the metrics. Raises TrainingError, the weights untouched, where it is not finite."""
+    began = time.monotonic()
+    batch, step = batches.batch(progress.step), progress.step + 1
+    loss_sum, count = accumulate(setup, batch, loss, settings.micro_batch_size)
+    norm = gradient_norm(setup.model.parameters())
+    if not math.isfinite(loss_sum + norm.item()):
+        raise TrainingError(not_finite(setup, batch, loss, step))
+    rate = learning_rate(step, steps, settings.learning_rate, settings.warmup_steps, settings.final_learning_rate)
+    optimizer_step(setup.optimizer, norm, count, rate, settings.clip)
+    progress.step = step
+    progress.tokens += count
+    progress.since_log_loss += loss_sum
+    progress.since_log_tokens += count
+    progress.since_log_seconds += time.monotonic() - began
+    row = {"step": step, "split": "train", "loss": loss_sum / count, "tokens": progress.tokens}
+    return {**row, "learning_rate": rate, "gradient_norm": norm.item() / count}
+
+
+def not_finite(setup: Setup, batch: Batch, loss: Loss, step: int) -> str:
+    """Say which rows of a batch give a loss that is not finite, by looking at each alone."""
+    bad: list[str] = []
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        for row in micro_batches(batch, setup.ranks, 1):
+            with setup.autocast():
+                value, _ = loss(setup.model, row, setup.ranks.device)
+            if not math.isfinite(value.item()):
+                bad += row.sources
+    bad = [source for part in setup.ranks.gather(bad) for source in part]
+    sources = bad or list(batch.sources)
+    what = "the loss of these rows is not finite" if bad else "each row's loss is finite, but not the gradient of the batch"
+    more = f" and {len(sources) - SHOWN_SOURCES} more" if len(sources) > SHOWN_SOURCES else ""
+    return (
+        f"step {step}: {what}: {'; '.join(sources[:SHOWN_SOURCES])}{more}. The weights were not updated. "
+        "Look at these rows; where they are sound, lower learning_rate, or set precision: f32"
+    )
+
+
+def close_interval(progress: Progress) -> dict[str, float]:
+    """The mean loss and the speed since the last logged step, and begin the next interval."""
+    progress.train_loss = progress.since_log_loss / progress.since_log_tokens
+    figures = {"loss": progress.train_loss, "tokens_per_second": progress.since_log_tokens / progress.since_log_seconds}
+    progress.since_log_loss, progress.since_log_tokens, progress.since_log_seconds = 0.0, 0, 0.0
+    return figures
+
+
+def evaluate_step(
+    setup: Setup, validation: Batches, settings: TrainingSettings, loss: Loss, progress: Progress, log: MetricsLog
+) -> bool:
+    """Evaluate, log, and return whether this step is the best so far and its weights are to be kept."""
+    began = time.monotonic()
+    value, count = evaluate(setup, validation, loss, settings.micro_batch_size)
+    progress.validation_loss = value
+    seconds = progress.seconds + time.monotonic() - began
+    log.append({"step": progress.step, "split": "validation", "loss": value, "tokens": count, "seconds": seconds})
+    progress.evaluations_since_best += 1
+    if progress.best_loss is not None and value >= progress.best_loss:
+        return False
+    progress.best_loss, progress.evaluations_since_best = value, 0
+    progress.best_step = progress.step
+    return settings.keep == "best"
+
+
+def shown(row: dict[str, Any], progress: Progress, began: float) -> dict[str, str]:
+    """The figures of the progress line."""
+    figures = {"loss": f"{row['loss']:.3f}"}
+    if progress.validation_loss is not None:
+        figures["validation"] = f"{progress.validation_loss:.3f}"
+    return {**figures, "speed": f"{progress.tokens / (time.monotonic() - began):,.0f} tok/s"}
+
+
+def results_of(progress: Progress, setup: Setup, settings: TrainingSettings) -> dict[str, Any]:
+    """The figures of `results.json` that every training stage has; losses are those of the weights that are kept."""
+    best = settings.keep == "best"
+    validation_loss = progress.best_loss if best else progress.validation_loss
+    energy = energy_of(progress.seconds, setup.ranks.size, setup.ranks.device, settings.watts)
+    return {
+        "steps": progress.step,
+        "kept_step": progress.best_step if best else progress.step,
+        "tokens": progress.tokens,
+        "train_loss": progress.train_loss,
+        "validation_loss": validation_loss,
+        "perplexity": None if validation_loss is None else math.exp(validation_loss),
+        "seconds": progress.seconds,
+        "tokens_per_second": progress.tokens / progress.seconds,
+        "device_hours": energy["device_hours"],
+        "energy": energy,
+        "precision": str(setup.precision).removeprefix("torch."),
+        "compiled": setup.compiled,
+        "processes": setup.ranks.size,
+    }

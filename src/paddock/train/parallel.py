@@ -1,0 +1,109 @@
+"""Several processes on one model: start under `torchrun`, FSDP2 sharding from outside the model, gathering at the end.
+
+Every rank sees the same global batch and takes its share of the rows; gradients and losses are summed over the ranks, and
+only the optimizer step divides, by the tokens of all ranks. So the loss does not depend on how many ranks there are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+
+from paddock.errors import SettingsError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes of a run, as one of them sees it: its own number, how many there are, and its device."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.rank == 0
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum of `tensor` over all ranks, on each of them; in place."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def gather(self, value: T) -> list[T]:
+        """Every rank's `value`, in the order of ranks, on each of them."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def from_first(self, value: T) -> T:
+        """The first rank's `value`, on each of them."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def share(self, rows: int) -> range:
+        """This rank's part of `rows` rows. Raises SettingsError where they do not divide evenly."""
+        if rows % self.size:
+            raise SettingsError(f"batch_size {rows} must be a multiple of the number of processes, {self.size}")
+        part = rows // self.size
+        return range(self.rank * part, (self.rank + 1) * part)
+
+
+@contextmanager
+def processes() -> Iterator[Ranks]:
+    """Join the processes that `torchrun` started (gloo on processors, nccl on GPUs), or be the only one."""
+    size, local_rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if size == 1:
+        yield Ranks(0, 1, device)
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), size, device)
+    finally:
+        dist.destroy_process_group()
+
+
+def shard(model: nn.Module, blocks: Sequence[nn.Module], ranks: Ranks, precision: torch.dtype) -> None:
+    """Divide the weights of `model`, block by block, among the ranks (FSDP2), with gradients summed rather than averaged.
+
+    `precision` is what matrices are multiplied in; the shards and the reduction of gradients stay float32.
+    """
+    policy = MixedPrecisionPolicy(param_dtype=precision, reduce_dtype=torch.float32, cast_forward_inputs=False)
+    mesh = init_device_mesh(ranks.device.type, (ranks.size,))
+    for module in (*blocks, model):
+        sharded = fully_shard(module, mesh=mesh, mp_policy=policy)
+        assert isinstance(sharded, FSDPModule)
+        sharded.set_gradient_divide_factor(1.0)
+        sharded.set_force_sum_reduction_for_comms(True)  # gloo has no operation that scales as it sums
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's part of a tensor: the tensor itself where it is not sharded."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def whole_state(model: nn.Module) -> dict[str, Tensor]:
+    """The whole weights of a sharded model, by name, on the processor. A collective: every rank must call it."""
+    state = model.state_dict()
+    return {name: (t.full_tensor() if isinstance(t, DTensor) else t).detach().cpu() for name, t in state.items()}
