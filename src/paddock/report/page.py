@@ -1,0 +1,66 @@
+"""Write a run's `report.html`: one self-contained page, with no script, that needs no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from paddock.report import carbon, losses, provenance, samples, scores, spine
+from paddock.report.blocks import Section
+from paddock.report.headline import headline
+from paddock.report.run_folder import Run, read_run
+from paddock.run_dir import atomic_write
+
+# The sections of the page in order. Each is a function of the run in a file of its own; one without content is left out.
+SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+    spine.section,
+    scores.section,
+    losses.section,
+    samples.section,
+    carbon.section,
+    provenance.section,
+)
+HERE = Path(__file__).parent
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def write_report(run_folder: Path) -> Path:
+    """Read the run in `run_folder` and write its `report.html`, as far as the run has come; returns the page's path.
+
+    The same files give the same bytes. Raises PaddockError where there is no run, DataError for a file that cannot be read.
+    """
+    page = run_folder / "report.html"
+    atomic_write(page, render(read_run(run_folder)))
+    return page
+
+
+def render(run: Run) -> str:
+    """The page of a run. Whatever people or models wrote is escaped."""
+    sections = [section for draw in SECTIONS if (section := draw(run))]
+    return _environment().get_template("page.jinja").render(headline=headline(run), sections=sections)
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def printable(value: Any) -> Any:
+    """Text that a page can hold: control characters become their pictures, lone surrogates the replacement character."""
+    return UNPRINTABLE.sub(_picture, value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _picture(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else "\ufffd"
