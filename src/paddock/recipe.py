@@ -17,6 +17,7 @@ This is the one place that ties the miniature world to the stages.
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 import shutil
@@ -231,15 +232,16 @@ def plan_recipe(recipe: Recipe) -> list[dict[str, Any]]:
     """For each stage: what it is, how it stands, and what it would do. A stage whose inputs do not exist yet says so."""
     plans = []
     for step in recipe.steps:
-        missing = [path for path in step.settings.inputs() if not path.startswith("hf://") and not _exists(path)]
+        missing = _missing(step)
         about = {"waits_for": missing} if missing else step.stage.plan(step.settings)
         plans.append({"name": step.name, "stage": step.kind, "state": state_of(step), **about})
     return plans
 
 
-def _exists(path: str) -> bool:
-    found = Path(path)
-    return found.exists() or any(found.parent.glob(found.name))
+def _missing(step: Step) -> list[str]:
+    """The inputs of a stage that are not there, yet or any more."""
+    paths = [path for path in step.settings.inputs() if not path.startswith("hf://")]
+    return [path for path in paths if not Path(path).exists() and not glob.glob(path, recursive=True)]
 
 
 def state_of(step: Step) -> State:
@@ -247,8 +249,7 @@ def state_of(step: Step) -> State:
     if not step.folder.settings_file.exists():
         return "not started"
     if step.folder.is_complete():
-        missing = [path for path in step.settings.inputs() if not path.startswith("hf://") and not _exists(path)]
-        return "changed" if missing or step.changes(fingerprint_inputs(step.settings.inputs())) else "complete"
+        return "changed" if _missing(step) or step.changes(fingerprint_inputs(step.settings.inputs())) else "complete"
     return "unfinished"
 
 

@@ -6,6 +6,8 @@ A run is `runs/NAME/STAGE/`. A stage's folder holds `settings.json` (written fir
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -18,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from paddock.errors import PaddockError
+from paddock.errors import DataError, PaddockError
 
 WHOLE_FILE_BYTES = 256 * 1024 * 1024  # a larger file is fingerprinted by size, time and its two ends
 END_BYTES = 1024 * 1024
@@ -114,6 +116,35 @@ def fingerprint(path: Path) -> str:
             file.seek(-END_BYTES, os.SEEK_END)
             digest.update(file.read())
     return digest.hexdigest()
+
+
+def fingerprint_inputs(paths: Iterable[str]) -> dict[str, str]:
+    """The fingerprint of each input: a file, a folder, a glob, or a data set on a hub (which stands for itself).
+
+    Raises DataError for a path that does not exist.
+    """
+    found = {}
+    for name in paths:
+        if name.startswith("hf://"):
+            found[name] = name
+            continue
+        members = [name] if Path(name).exists() else sorted(glob.glob(name, recursive=True))
+        if not members:
+            raise DataError(name, "there is no such file or folder")
+        prints = [fingerprint(Path(member)) for member in members]
+        found[name] = prints[0] if members == [name] else hash_of(prints)
+    return found
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process alone; the hold ends with the process, however it ends. Raises PaddockError."""
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise PaddockError(f"{folder} is in use by another process of Paddock. Wait for it, or stop it") from None
+        yield
 
 
 def versions() -> dict[str, str]:
