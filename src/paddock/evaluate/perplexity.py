@@ -1,7 +1,7 @@
 """Perplexity of a model on documents.
 
-A document is BOS and its tokens; each token is scored once, given what stands before it in its window. A document longer than
-the context is cut in windows that share one token, so that only the first token of all, BOS, is never scored.
+A document is BOS and its tokens; each token is scored once, given what stands before it in its window. A document longer
+than the context is cut in windows that share one token, so that only the first token of all, BOS, is never scored.
 """
 
 from __future__ import annotations
