@@ -36,20 +36,37 @@ class RMSNorm(nn.Module):
 
 
 def rotary_tables(positions: int, head_dim: int, theta: float, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary angles (Su et al. 2021), each (positions, 1, head_dim) float32.
+    """Cosines and sines of the rotary angles (Su et al. 2021), each (positions, 1, C) float32, as `rotate` takes them.
 
-    The halves of a head are rotated against each other, as Hugging Face's weights expect, so the angles come twice.
+    The halves of a head are turned against each other, as Hugging Face's weights expect, so the angles come twice, and the
+    sines of the first half with a minus.
     """
     frequencies = theta ** -(torch.arange(0, head_dim, 2, dtype=torch.float32, device=device) / head_dim)
-    angles = torch.arange(positions, dtype=torch.float32, device=device)[:, None] * frequencies
-    angles = torch.cat((angles, angles), dim=-1)[:, None, :]
-    return angles.cos(), angles.sin()
+    angles = torch.arange(positions, dtype=torch.float32, device=device)[:, None, None] * frequencies
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each head of x (..., T, heads, C) by its position's angles; cos and sin are (T, 1, C)."""
-    first, second = x.chunk(2, dim=-1)
-    return (x * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
+    halves_swapped = x.roll(x.shape[-1] // 2, dims=-1)
+    return torch.addcmul(x * cos, halves_swapped, sin).to(x.dtype)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Grouped-query attention: query (B, T, H, C), key and value (B, T, K, C) -> (B, T, D).
+
+    `mask` is None (causal) or what to add to the scores, (B, 1, T, T).
+    """
+    attended = functional.scaled_dot_product_attention(
+        query.transpose(1, 2),
+        key.transpose(1, 2),
+        value.transpose(1, 2),
+        attn_mask=mask,
+        is_causal=mask is None,
+        enable_gqa=query.shape[2] != key.shape[2],
+    )
+    return attended.transpose(1, 2).flatten(2)
 
 
 class Attention(nn.Module):
@@ -63,23 +80,14 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
         """Attend within x (B, T, D); mask is None (causal) or additive (B, 1, T, T)."""
-        rotated, value = self.rotated_qkv(x, cos, sin)
-        query, key = torch.split(rotated, [self.n_heads, self.n_kv_heads], dim=2)
-        attended = functional.scaled_dot_product_attention(
-            query.transpose(1, 2),
-            key.transpose(1, 2),
-            value.transpose(1, 2),
-            attn_mask=mask,
-            is_causal=mask is None,
-            enable_gqa=self.n_heads != self.n_kv_heads,
-        )
-        return self.output(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.output(attend(*self.heads(x, cos, sin), mask))  # type: ignore[no-any-return]
 
-    def rotated_qkv(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries and keys of x (B, T, D) with their positions in, (B, T, H+K, C), and its values (B, T, K, C)."""
+    def heads(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of x (..., D): (..., H, C) and twice (..., K, C); positions are in the first two."""
         qkv = self.qkv(x).unflatten(-1, (-1, self.head_dim))
-        rotated, value = torch.split(qkv, [self.n_heads + self.n_kv_heads, self.n_kv_heads], dim=2)
-        return rotate(rotated, cos, sin), value
+        rotated, value = torch.split(qkv, [self.n_heads + self.n_kv_heads, self.n_kv_heads], dim=-2)
+        query, key = torch.split(rotate(rotated, cos, sin), [self.n_heads, self.n_kv_heads], dim=-2)
+        return query, key, value
 
 
 class FeedForward(nn.Module):
