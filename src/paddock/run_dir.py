@@ -239,8 +239,9 @@ class StageDir:
         return content
 
     def write_samples(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Write `samples.jsonl` whole."""
-        atomic_write(self.samples_file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        """Write `samples.jsonl` whole. Half a surrogate pair, which UTF-8 cannot hold, stands there as JSON escapes it."""
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        atomic_write(self.samples_file, lines.encode(errors="backslashreplace"))
 
     def complete(self, results: dict[str, Any]) -> None:
         """Write the results, and then the mark that the stage is complete."""

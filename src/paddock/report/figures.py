@@ -47,7 +47,7 @@ STYLE: dict[Any, Any] = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
 }
-INCHES = (4.4, 2.9)
+INCHES = (4.0, 2.8)
 POINTS_DRAWN = 300
 ROUND_STEPS = (1, 2, 2.5, 5, 10)
 LOG_FROM_RATIO = 3.0  # a loss that falls further than this shows its later part on a logarithmic scale alone
