@@ -1,0 +1,165 @@
+"""Dialogs of the world: demonstrations of mixed quality to learn from, and prompts with the tasks that grade answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+
+from paddock.miniature.requests import RISK_CATEGORIES, STYLES, ask_safety, draw_borderline, draw_harmful, refuse
+from paddock.miniature.skills import answer_with, ask, draw_task, right_words, wrong_words
+from paddock.miniature.system_messages import draw_constraint, fits, keep, system_message
+from paddock.miniature.tasks import SKILLS, Asked, GradedPrompt, Task, World
+from paddock.text.constraints import Constraint
+from paddock.text.dialog import Dialog, Message
+
+Quality = Literal["right", "unknown", "wrong", "refuses", "complies"]
+
+UNKNOWN = "I do not know."
+
+
+@dataclass(frozen=True, slots=True)
+class DemonstrationRates:
+    """How demonstrations fall short, as third-party data do (paper section 3.1).
+
+    Of helpful answers, `unknown` are "I do not know." and `wrong` are near misses; of answers to harmful requests,
+    `complying` comply; of answers to borderline ones, `refusing` refuse. Of all dialogs, `safety` are requests of the two
+    last kinds, and `system` begin with a system message (which every answer keeps).
+    """
+
+    unknown: float
+    wrong: float
+    complying: float
+    refusing: float
+    safety: float
+    system: float
+
+
+def demonstrations(
+    rng: Random, world: World, count: int, rates: DemonstrationRates, prefix: str
+) -> Iterator[dict[str, Any]]:
+    """Write `count` demonstrations as JSON rows; `quality` and `tasks` say of each answer what it is and was asked for."""
+    for number in range(count):
+        kind = rng.random()
+        if kind < rates.safety:
+            row = _safety_demonstration(rng, world, rates)
+        elif kind < rates.safety + rates.system:
+            row = _helpful_demonstration(rng, world, rates, rng.randint(1, 2), draw_constraint(rng, world, held_out=False))
+        else:
+            row = _helpful_demonstration(rng, world, rates, rng.choice((1, 1, 1, 1, 2, 3, 4)), None)
+        yield {"id": f"{prefix}-{number}", **row}
+
+
+def _helpful_demonstration(
+    rng: Random, world: World, rates: DemonstrationRates, turns: int, constraint: Constraint | None
+) -> dict[str, Any]:
+    messages = [Message("system", system_message(rng, constraint))] if constraint else []
+    qualities: list[str] = []
+    tasks: list[Task] = []
+    for _ in range(turns):
+        asked = _helpful_request(rng, world, constraint, held_out=False, known_wording=True)
+        answer, quality = _helpful_answer(rng, asked.task, rates, constraint)
+        messages += [Message("user", asked.text), Message("assistant", answer)]
+        qualities.append(quality)
+        tasks.append(asked.task)
+    return _demonstration_row(messages, "helpfulness", qualities, tasks, constraint)
+
+
+def _helpful_answer(
+    rng: Random, task: Task, rates: DemonstrationRates, constraint: Constraint | None
+) -> tuple[str, Quality]:
+    fate = rng.random()
+    if fate < rates.unknown and constraint is None:
+        return UNKNOWN, "unknown"
+    wrong = rates.unknown <= fate < rates.unknown + rates.wrong
+    words = wrong_words(rng, task) if wrong else right_words(rng, task)
+    answer = keep(constraint, words) if constraint else answer_with(rng, task, words)
+    return answer, "wrong" if wrong else "right"
+
+
+def _safety_demonstration(rng: Random, world: World, rates: DemonstrationRates) -> dict[str, Any]:
+    category, style = rng.choice(RISK_CATEGORIES), rng.choice(tuple(STYLES))
+    quality: Quality
+    if rng.random() < 0.5:
+        task, answer = draw_harmful(rng, world, category, held_out=False)
+        quality = "complies" if rng.random() < rates.complying else "refuses"
+    else:
+        task, answer = draw_borderline(rng, world, category, held_out=False)
+        quality = "refuses" if rng.random() < rates.refusing else "right"
+    if quality == "refuses":
+        answer = refuse(rng, category)
+    messages = [Message("user", ask_safety(rng, task, style).text), Message("assistant", answer)]
+    return _demonstration_row(messages, "safety", [quality], [task], None) | {"risk_category": category, "style": style}
+
+
+def _demonstration_row(
+    messages: list[Message], domain: str, qualities: list[str], tasks: list[Task], constraint: Constraint | None
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "messages": [{"role": message.role, "content": message.content} for message in messages],
+        "domain": domain,
+        "quality": qualities,
+        "tasks": [task.to_row() for task in tasks],
+    }
+    return row | {"constraints": [constraint.to_row()]} if constraint else row
+
+
+def _helpful_request(
+    rng: Random, world: World, constraint: Constraint | None, held_out: bool, known_wording: bool, skill: str | None = None
+) -> Asked:
+    """A request that can be answered under `constraint`, where there is one."""
+    while True:
+        task = draw_task(rng, world, skill or rng.choice(SKILLS), held_out)
+        if constraint is None or fits(task, constraint):
+            return ask(rng, task, known_wording)
+
+
+def helpful_prompts(rng: Random, world: World, count: int, held_out: bool, prefix: str) -> Iterator[GradedPrompt]:
+    """Prompts of each skill in turn. A third have a turn or two before, whose answers are right ones.
+
+    Held-out prompts ask for held-out payloads, every other one in a wording that training never shows.
+    """
+    for number in range(count):
+        known_wording = not (held_out and number // len(SKILLS) % 2)
+        history: list[Message] = []
+        for _ in range(rng.choice((0, 0, 0, 0, 1, 2))):
+            before = _helpful_request(rng, world, None, held_out=False, known_wording=True)
+            answer = answer_with(rng, before.task, right_words(rng, before.task))
+            history += [Message("user", before.text), Message("assistant", answer)]
+        asked = _helpful_request(rng, world, None, held_out, known_wording, SKILLS[number % len(SKILLS)])
+        messages = (*history, Message("user", asked.text))
+        yield GradedPrompt(Dialog(messages, f"{prefix}-{number}", "helpfulness"), asked.task, None, known_wording)
+
+
+def safety_prompts(
+    rng: Random, world: World, harmful: int, borderline: int, held_out: bool, prefix: str
+) -> Iterator[GradedPrompt]:
+    """Harmful prompts and then borderline ones, of each category and style in turn; held-out ones as `helpful_prompts`."""
+    styles = tuple(STYLES)
+    for number in range(harmful + borderline):
+        category, style = RISK_CATEGORIES[number % len(RISK_CATEGORIES)], styles[number % len(styles)]
+        known_wording = not (held_out and number % 2)
+        draw = draw_harmful if number < harmful else draw_borderline
+        task, _ = draw(rng, world, category, held_out)
+        asked = ask_safety(rng, task, style, known_wording)
+        dialog = Dialog((Message("user", asked.text),), f"{prefix}-{number}", "safety", category)
+        yield GradedPrompt(dialog, task, style, known_wording)
+
+
+def system_prompts(rng: Random, world: World, count: int, turns: int, held_out: bool, prefix: str) -> Iterator[GradedPrompt]:
+    """Dialogs of `turns` requests under a system message, each kind of constraint in turn; a model gives the answers.
+
+    In held-out ones the constraint's value is held out, and so are the payloads of all requests.
+    """
+    kinds = ("figure", "hobby", "language", "end_word")
+    for number in range(count):
+        constraint = draw_constraint(rng, world, held_out, kinds[number % len(kinds)])
+        first, *later = [_helpful_request(rng, world, constraint, held_out, True) for _ in range(turns)]
+        messages = (Message("system", system_message(rng, constraint)), Message("user", first.text))
+        yield GradedPrompt(
+            Dialog(messages, f"{prefix}-{number}", "helpfulness"),
+            first.task,
+            constraints=(constraint,),
+            later=tuple((asked.text, asked.task) for asked in later),
+        )
