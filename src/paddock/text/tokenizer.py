@@ -110,8 +110,8 @@ class Tokenizer:
         """The ids of each text: about 1.2 million tokens a second on one core."""
         try:
             found: list[list[int]] = self._processor.encode(list(texts), add_bos=bos, add_eos=eos, num_threads=1)
-        except UnicodeEncodeError as error:
-            raise DataError("text", f"holds a lone surrogate at character {error.start}", mend="Remove it") from None
+        except TypeError:  # the library's answer to a text that has no UTF-8
+            raise _lone_surrogate(texts) from None
         return found
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -145,7 +145,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, seed: int = 0) -> Tok
             sentence_iterator=training_lines(texts),
             model_writer=model,
             vocab_size=vocab_size,
-            num_threads=1,  # the pieces may depend on it
+            num_threads=1,  # the file records it, and the same texts must give the same bytes
             minloglevel=2,
             **TRAINER_SETTINGS,
         )
@@ -170,6 +170,15 @@ def training_lines(texts: Iterable[str]) -> Iterator[str]:
                     start += space + 1 - len(piece)
                     piece = piece[:space]
                 yield piece
+
+
+def _lone_surrogate(texts: Sequence[str]) -> DataError:
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            return DataError("text", f"a lone surrogate at character {error.start}", mend="It is no character: remove it")
+    raise AssertionError("every text can be encoded")
 
 
 def _training_error(message: str, vocab_size: int) -> PaddockError:
