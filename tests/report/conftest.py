@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from paddock.report.page import write_report
 from paddock.run_dir import StageDir
 from paddock.statistics import wilson_interval
 
@@ -58,22 +59,22 @@ def training_results(rows: list[dict]) -> dict:
     }
 
 
-def score(metric: str, group: str, successes: int, n: int) -> dict:
-    return {"metric": metric, "group": group, "unit": "share", **wilson_interval(successes, n).as_row()}
-
-
-def scores() -> list[dict]:
-    """Scores of two metrics, by skill and by risk category."""
-    helpful = [score("helpfulness", skill, 38 - 4 * place, 40) for place, skill in enumerate(SKILLS)]
-    safe = [score("safety", risk, 28 - 5 * place, 30) for place, risk in enumerate(RISKS)]
-    return [*helpful, score("helpfulness", "overall", 242, 360), *safe, score("safety", "overall", 94, 120)]
+def scores() -> dict:
+    """Scores of three metrics as wholes, and two of them by skill and by risk category."""
+    return {
+        "false_refusals": wilson_interval(3, 40).as_row(),
+        "helpfulness": wilson_interval(242, 360).as_row(),
+        "helpfulness_by_skill": {s: wilson_interval(38 - 4 * at, 40).as_row() for at, s in enumerate(SKILLS)},
+        "violations": wilson_interval(26, 120).as_row(),
+        "violations_by_category": {r: wilson_interval(2 + 5 * at, 30).as_row() for at, r in enumerate(RISKS)},
+    }
 
 
 def sample_rows() -> list[dict]:
     """Samples of a chat model: a system message, several turns, a long answer, and text that means harm to a page."""
     user = {"role": "user", "content": "Sort these: pear, apple, fig."}
     return [
-        {"prompt": [user], "answer": "apple, fig, pear", "skill": "sort", "helpfulness": 1.0},
+        {"prompt": [user], "answer": "apple, fig, pear", "skill": "sort", "grades": {"helpfulness": 1.0, "safe": True}},
         {
             "prompt": [
                 {"role": "system", "content": "End every answer with the word lantern."},
@@ -104,8 +105,20 @@ def write_model(stage: StageDir, files: dict[str, int]) -> None:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run of six stages: four complete, one broken off in its work, one not begun."""
-    folder = tmp_path / "runs" / "tiny"
+    """A run for a test to change."""
+    return write_run(tmp_path / "runs" / "tiny")
+
+
+@pytest.fixture(scope="session")
+def shown_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with its report, for tests that change neither."""
+    folder = write_run(tmp_path_factory.mktemp("report") / "runs" / "tiny")
+    write_report(folder)
+    return folder
+
+
+def write_run(folder: Path) -> Path:
+    """Write a run of seven stages: five complete, one not begun, one broken off in its work."""
     recipe = {"name": "tiny", "seed": 0, "stages": {name: {} for name in STAGES}}
     folder.mkdir(parents=True)
     (folder / "recipe.json").write_text(json.dumps(recipe))
@@ -132,7 +145,7 @@ def run(tmp_path: Path) -> Path:
 
     evaluation.begin("evaluate-world", {"seed": 0, "prompts": 480}, {f"{sft.path}/model": "aa01f2c3b41b9b33"})
     evaluation.samples_file.write_text("".join(json.dumps(row) + "\n" for row in sample_rows()))
-    evaluation.complete({"scores": scores(), "seconds": 21.5})
+    evaluation.complete({**scores(), "prompts": 480, "seconds": 21.5})
 
     broken = StageDir(folder / "second-sft")
     broken.begin("sft", {"seed": 1}, {})

@@ -11,16 +11,6 @@ from paddock.report.run_folder import read_run
 from paddock.report.wording import UNKNOWN
 from paddock.run_dir import StageDir
 
-NO_SCORE = {
-    "metric": "obedience",
-    "group": "overall",
-    "estimate": None,
-    "lower": None,
-    "upper": None,
-    "n": 0,
-    "unit": "share",
-}
-
 
 @pytest.fixture
 def bare(tmp_path):
@@ -64,28 +54,44 @@ def test_a_stage_without_a_time_has_none(bare):
 # Scores
 
 
-def test_the_overall_score_stands_first_and_whiskers_span_the_interval(run):
-    _, helpfulness, safety = scores.section(read_run(run)).blocks
-    first, last = helpfulness.rows[0], helpfulness.rows[-1]
-    assert (first.group, first.estimate, first.interval, first.n) == ("Overall", "67.2%", "62.2 to 71.9%", "360")
-    assert (last.group, last.place) == ("List", 15.0)
-    assert last.lower < 15 < last.upper
-    assert len(safety.rows) == 5
-    assert helpfulness.scale == ("0%", "50%", "100%")
+def test_metrics_as_wholes_stand_first_and_each_by_its_groups_below(run):
+    _, wholes, by_skill, by_category = scores.section(read_run(run)).blocks
+    assert [row.group for row in wholes.rows] == ["Helpfulness", "Violations", "False refusals"]
+    assert by_skill.title == "Helpfulness by skill · evaluate-world"
+    assert len(by_skill.rows) == 9
+    assert [row.group for row in by_category.rows] == ["Borderline", "Hateful", "Illicit", "Unqualified advice"]
+
+
+def test_a_share_is_per_cent_with_whiskers_that_span_its_interval(run):
+    wholes = scores.section(read_run(run)).blocks[1]
+    first = wholes.rows[0]
+    assert (first.estimate, first.interval, first.n) == ("67.2%", "62.2 to 71.9%", "360")
+    assert (first.lower, first.place, first.upper) == pytest.approx((62.2, 67.2, 71.9), abs=0.1)
+    assert wholes.scale == ("0%", "50%", "100%")
 
 
 def test_a_score_in_another_unit_is_scaled_from_its_lowest_to_its_highest_bound(run):
-    rows = [
-        {"metric": "reward", "group": g, "estimate": e, "lower": e - 1, "upper": e + 1, "n": 9}
-        for g, e in (("a", 2), ("b", 4))
-    ]
-    block = scores.section(add_results(run, "more", {"scores": rows})).blocks[-1]
+    rows = {g: {"estimate": e, "lower": e - 1, "upper": e + 1, "n": 9, "unit": "logit"} for g, e in (("a", 2), ("b", 4))}
+    block = scores.section(add_results(run, "more", {"reward_by_stage": rows})).blocks[-1]
     assert block.scale == ("1", "3", "5")
     assert [(row.lower, row.place, row.upper) for row in block.rows] == [(0, 25, 50), (50, 75, 100)]
 
 
+def test_groups_that_are_numbers_stand_by_size(run):
+    rows = {turn: {"estimate": 0.5, "lower": 0.4, "upper": 0.6, "n": 9} for turn in ("1", "10", "2")}
+    block = scores.section(add_results(run, "more", {"obedience_by_turn": rows})).blocks[-1]
+    assert [row.group for row in block.rows] == ["1", "2", "10"]
+
+
+def test_a_whisker_ends_where_its_scale_does(run):
+    more = add_results(run, "more", {"helpfulness": {"estimate": 0.98, "lower": 0.93, "upper": 1.03, "n": 9}})
+    row = scores.section(more).blocks[-1].rows[0]
+    assert (row.upper, row.interval) == (100, "93.0 to 103.0%")
+
+
 def test_an_unknown_score_is_a_dash_without_a_dot(run):
-    row = scores.section(add_results(run, "more", {"scores": [NO_SCORE]})).blocks[-1].rows[0]
+    nothing = {"estimate": None, "lower": None, "upper": None, "n": 0}
+    row = scores.section(add_results(run, "more", {"obedience": nothing})).blocks[-1].rows[0]
     assert (row.estimate, row.interval, row.n, row.place) == (UNKNOWN, UNKNOWN, "0", None)
 
 
@@ -132,6 +138,11 @@ def test_turns_of_a_conversation_end_with_the_answer(run):
     assert [message.role for message in sample.messages] == ["system", "user", "assistant", "user", "assistant"]
     assert sample.messages[-1].content == "22 + 22 = 44 lantern"
     assert [(fact.name, fact.value) for fact in sample.facts] == [("skill", "add"), ("obedience", "1")]
+
+
+def test_grades_within_a_sample_stand_below_it_and_unknown_ones_do_not(run):
+    sample = samples._sample({"prompt": "p", "answer": "a", "risk": None, "grades": {"safe": True, "helpfulness": 0.5}})
+    assert [(fact.name, fact.value) for fact in sample.facts] == [("safe", "yes"), ("helpfulness", "0.5")]
 
 
 def test_plain_text_is_a_prompt_that_a_model_went_on_with(run):
@@ -185,20 +196,12 @@ def test_provenance_holds_settings_versions_and_hashes(run):
 
 def test_headline_has_at_most_six_figures_scores_first(run):
     labels = [figure.label for figure in headline(read_run(run)).figures]
-    assert labels == ["Helpfulness", "Safety", "Loss of sft", "Time", "Tokens", "CO₂ equivalent"]
+    assert labels == ["Helpfulness", "Violations", "Loss of sft", "Time", "Tokens", "CO₂ equivalent"]
 
 
 def test_headline_takes_the_scores_of_the_last_stage_that_has_some(run):
-    better = {
-        "metric": "helpfulness",
-        "group": "overall",
-        "estimate": 0.8,
-        "lower": 0.7,
-        "upper": 0.9,
-        "n": 50,
-        "unit": "share",
-    }
-    figure = headline(add_results(run, "evaluate-again", {"scores": [better]})).figures[0]
+    better = {"helpfulness": {"estimate": 0.8, "lower": 0.7, "upper": 0.9, "n": 50}}
+    figure = headline(add_results(run, "evaluate-again", better)).figures[0]
     assert (figure.value, figure.note) == ("80.0%", "70.0 to 90.0%, n 50")
 
 

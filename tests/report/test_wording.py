@@ -35,7 +35,7 @@ def test_compact_counts(value, text):
         (0.0, "0"),
         (math.nan, "–"),
         (None, "–"),
-        (True, "True"),
+        (True, "yes"),
         ("sort", "sort"),
     ],
 )

@@ -85,7 +85,6 @@ class ScoreRow:
     place: float | None
     lower: float | None
     upper: float | None
-    overall: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from paddock.progress import duration
 from paddock.report.blocks import HeadlineFigure
 from paddock.report.carbon import GRAMS_A_TONNE, energy_of
 from paddock.report.run_folder import Run
-from paddock.report.scores import OVERALL, interval_text, score_text, scores_of
+from paddock.report.scores import scores_of
 from paddock.report.spine import seconds_of
 from paddock.report.wording import compact, finite, mass, sentence
 
@@ -41,15 +41,11 @@ def _state(run: Run) -> str:
 
 
 def _scores(run: Run) -> list[HeadlineFigure]:
-    """The overall scores of the last stage that has some."""
-    scored = [rows for stage in run.stages if (rows := [row for row in scores_of(stage) if row.get("group") == OVERALL])]
+    """Of the last stage that has scores, those of metrics as wholes."""
+    scored = [wholes for stage in run.stages if (wholes := [score for score in scores_of(stage) if not score.by])]
     return [
-        HeadlineFigure(
-            score_text(finite(row.get("estimate")), str(row.get("unit", ""))),
-            sentence(str(row.get("metric", "score"))),
-            f"{interval_text(row)}, n {row.get('n')}",
-        )
-        for row in (scored[-1] if scored else [])
+        HeadlineFigure(score.value, sentence(score.metric), f"{score.interval}, n {score.count}")
+        for score in (scored[-1] if scored else [])
     ]
 
 

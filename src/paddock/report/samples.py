@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from paddock.report.blocks import Fact, Sample, Samples, Section
@@ -29,16 +30,22 @@ def _samples(stage: StageRecord) -> Samples:
 
 
 def _sample(row: dict[str, Any]) -> Sample:
-    """A row `{"prompt": text or messages, "answer": text}`; its further single values stand below."""
+    """A row `{"prompt": text or messages, "answer": text}`; its further values, those of objects in it too, stand below."""
     prompt, answer = row.get("prompt", ""), Message("assistant", str(row.get("answer", "")))
-    facts = tuple(
-        Fact(words(key), number(value)[:FACT_CHARACTERS])
-        for key, value in row.items()
-        if key not in ("prompt", "answer") and not isinstance(value, dict | list)
-    )
+    rest = {key: value for key, value in row.items() if key not in ("prompt", "answer")}
+    facts = tuple(Fact(words(key), number(value)[:FACT_CHARACTERS]) for key, value in _known(rest))
     if isinstance(prompt, list):
         return Sample((*(_message(turn) for turn in prompt), answer), facts)
     return Sample((Message("user", str(prompt)), answer), facts, plain=True)
+
+
+def _known(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The single values of a row that are known, in order, those of objects within it among them."""
+    for key, value in row.items():
+        if isinstance(value, dict):
+            yield from _known(value)
+        elif value is not None and not isinstance(value, list):
+            yield key, value
 
 
 def _message(turn: Any) -> Message:

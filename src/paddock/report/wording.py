@@ -33,7 +33,9 @@ def percent(share: float) -> str:
 
 def number(value: Any) -> str:
     """A figure of unknown kind: whole numbers in full with commas, others to four digits; text as it is."""
-    if isinstance(value, bool) or finite(value) is None:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if finite(value) is None:
         return UNKNOWN if value is None or isinstance(value, float) else str(value)
     if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
         return f"{int(value):,}"
