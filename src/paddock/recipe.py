@@ -24,12 +24,15 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from paddock.errors import SettingsError, did_you_mean
 from paddock.progress import say
 from paddock.run_dir import StageDir, atomic_write, differences, fingerprint_inputs, locked, to_json
 from paddock.settings import StageSettings, assign, parse, read_yaml
+
+if TYPE_CHECKING:
+    from paddock.miniature.world import WorldSettings
 
 RECIPE_KEYS = ("name", "seed", "inputs", "stages")
 RECIPE_FILE = "recipe.json"
@@ -55,7 +58,7 @@ def find_stage(name: str) -> Stage:
     if name == "world":
         from paddock.miniature import world
 
-        return Stage(world.WorldSettings, world.plan, world.run)
+        return Stage(world.WorldSettings, _plan_world, _run_world)
     if name == "tokenizer":
         from paddock.stages import tokenizer
 
@@ -73,6 +76,16 @@ def find_stage(name: str) -> Stage:
 
         return Stage(evaluate_world.EvaluateWorldSettings, evaluate_world.plan, evaluate_world.run)
     raise SettingsError(f'"{name}" is not a stage: {", ".join(STAGES)}.{did_you_mean(name, STAGES)}')
+
+
+def _plan_world(settings: WorldSettings) -> dict[str, Any]:
+    return {"documents": settings.documents, "demonstrations": settings.demonstrations}
+
+
+def _run_world(settings: WorldSettings, stage_dir: StageDir) -> dict[str, Any]:
+    from paddock.miniature.world import write_world
+
+    return write_world(stage_dir.data, settings)
 
 
 @dataclass(frozen=True)
