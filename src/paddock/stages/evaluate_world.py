@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import Field
 
+from paddock.backends.open import open_chat_model
 from paddock.miniature.evaluation import evaluate
 from paddock.miniature.tasks import GradedPrompt, read_prompts
-from paddock.model.generation import LocalChatModel
 from paddock.progress import say
 from paddock.run_dir import StageDir
 from paddock.settings import StageSettings
@@ -45,7 +45,7 @@ def plan(settings: EvaluateWorldSettings) -> dict[str, Any]:
 def run(settings: EvaluateWorldSettings, stage_dir: StageDir) -> dict[str, Any]:
     """Answer, grade, keep every reply in `samples.jsonl`, and return the figures, one row a score."""
     prompts, system_prompts = _prompts(settings)
-    model = LocalChatModel.load(Path(settings.model))
+    model = open_chat_model(settings.model)
     figures, replies = evaluate(model, prompts, system_prompts, settings.system_turns)
     stage_dir.write_samples(reply.to_row() for reply in replies)
     scores = list(score_rows(figures))

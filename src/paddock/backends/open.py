@@ -1,0 +1,27 @@
+"""Open whatever answers prompts from its specification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from paddock.model.checkpoint import load_model
+from paddock.model.generation import LocalChatModel
+from paddock.text.tokenizer import Tokenizer
+
+
+def best_device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def open_chat_model(folder: Path | str) -> LocalChatModel:
+    """The model in `folder`, with the tokenizer beside it, on the best device: float32 on a CPU, as stored elsewhere.
+
+    Raises CheckpointError where the folder holds no model or no tokenizer.
+    """
+    device = best_device()
+    tokenizer = Tokenizer.load(Path(folder))
+    model = load_model(folder, torch.float32 if device.type == "cpu" else None, device)
+    return LocalChatModel(model.eval(), tokenizer, device)
