@@ -59,15 +59,19 @@ def training_results(rows: list[dict]) -> dict:
     }
 
 
-def scores() -> dict:
+def score(metric: str, group: str, successes: int, n: int) -> dict:
+    return {"metric": metric, "group": group, "unit": "share", **wilson_interval(successes, n).as_row()}
+
+
+def scores() -> list[dict]:
     """Scores of three metrics as wholes, and two of them by skill and by risk category."""
-    return {
-        "false_refusals": wilson_interval(3, 40).as_row(),
-        "helpfulness": wilson_interval(242, 360).as_row(),
-        "helpfulness_by_skill": {s: wilson_interval(38 - 4 * at, 40).as_row() for at, s in enumerate(SKILLS)},
-        "violations": wilson_interval(26, 120).as_row(),
-        "violations_by_category": {r: wilson_interval(2 + 5 * at, 30).as_row() for at, r in enumerate(RISKS)},
-    }
+    return [
+        score("false_refusals", "overall", 3, 40),
+        *(score("helpfulness", f"skill: {skill}", 38 - 4 * place, 40) for place, skill in enumerate(SKILLS)),
+        score("helpfulness", "overall", 242, 360),
+        *(score("violations", f"category: {risk}", 2 + 5 * place, 30) for place, risk in enumerate(RISKS)),
+        score("violations", "overall", 26, 120),
+    ]
 
 
 def sample_rows() -> list[dict]:
@@ -145,7 +149,7 @@ def write_run(folder: Path) -> Path:
 
     evaluation.begin("evaluate-world", {"seed": 0, "prompts": 480}, {f"{sft.path}/model": "aa01f2c3b41b9b33"})
     evaluation.samples_file.write_text("".join(json.dumps(row) + "\n" for row in sample_rows()))
-    evaluation.complete({**scores(), "prompts": 480, "seconds": 21.5})
+    evaluation.complete({"scores": scores(), "prompts": 480, "seconds": 21.5})
 
     broken = StageDir(folder / "second-sft")
     broken.begin("sft", {"seed": 1}, {})

@@ -96,7 +96,7 @@ def test_names_and_settings_of_people_are_shown_and_not_obeyed(run):
     folder.mkdir()
     content = {"stage": "<u>", "settings": {"<s>": "</details>"}, "inputs": {"<em>": "<q>"}, "versions": {"<b>": "<a>"}}
     (folder / "settings.json").write_text(json.dumps(content))
-    (folder / "results.json").write_text(json.dumps({"<del>": 3, "<ins>_by_<q>": {"</table>": {"estimate": 1}}}))
+    (folder / "results.json").write_text(json.dumps({"<del>": 3, "scores": [{"metric": "<ins>", "group": "</table>: <q>"}]}))
     (folder / "metrics.jsonl").write_text(json.dumps({"step": 1, "split": "train", "loss": 2.0, "tokens": 9}) + "\n")
     hostile = Walk(write_report(run).read_text(encoding="utf-8"))
     assert hostile.unbalanced is None

@@ -54,6 +54,15 @@ def test_a_stage_without_a_time_has_none(bare):
 # Scores
 
 
+def score(metric, group, lower, estimate, upper, n=9, unit="share"):
+    return {"metric": metric, "group": group, "unit": unit, "estimate": estimate, "lower": lower, "upper": upper, "n": n}
+
+
+def score_block(run, rows):
+    """The block of a further stage whose scores are `rows`."""
+    return scores.section(add_results(run, "more", {"scores": rows})).blocks[-1]
+
+
 def test_metrics_as_wholes_stand_first_and_each_by_its_groups_below(run):
     _, wholes, by_skill, by_category = scores.section(read_run(run)).blocks
     assert [row.group for row in wholes.rows] == ["Helpfulness", "Violations", "False refusals"]
@@ -71,27 +80,24 @@ def test_a_share_is_per_cent_with_whiskers_that_span_its_interval(run):
 
 
 def test_a_score_in_another_unit_is_scaled_from_its_lowest_to_its_highest_bound(run):
-    rows = {g: {"estimate": e, "lower": e - 1, "upper": e + 1, "n": 9, "unit": "logit"} for g, e in (("a", 2), ("b", 4))}
-    block = scores.section(add_results(run, "more", {"reward_by_stage": rows})).blocks[-1]
+    block = score_block(run, [score("reward", "a", 1, 2, 3, unit="logit"), score("reward", "b", 3, 4, 5, unit="logit")])
     assert block.scale == ("1", "3", "5")
     assert [(row.lower, row.place, row.upper) for row in block.rows] == [(0, 25, 50), (50, 75, 100)]
 
 
 def test_groups_that_are_numbers_stand_by_size(run):
-    rows = {turn: {"estimate": 0.5, "lower": 0.4, "upper": 0.6, "n": 9} for turn in ("1", "10", "2")}
-    block = scores.section(add_results(run, "more", {"obedience_by_turn": rows})).blocks[-1]
+    block = score_block(run, [score("obedience", f"turn: {turn}", 0.4, 0.5, 0.6) for turn in (1, 10, 2)])
+    assert block.title == "Obedience by turn · more"
     assert [row.group for row in block.rows] == ["1", "2", "10"]
 
 
 def test_a_whisker_ends_where_its_scale_does(run):
-    more = add_results(run, "more", {"helpfulness": {"estimate": 0.98, "lower": 0.93, "upper": 1.03, "n": 9}})
-    row = scores.section(more).blocks[-1].rows[0]
+    row = score_block(run, [score("helpfulness", "overall", 0.93, 0.98, 1.03)]).rows[0]
     assert (row.upper, row.interval) == (100, "93.0 to 103.0%")
 
 
 def test_an_unknown_score_is_a_dash_without_a_dot(run):
-    nothing = {"estimate": None, "lower": None, "upper": None, "n": 0}
-    row = scores.section(add_results(run, "more", {"obedience": nothing})).blocks[-1].rows[0]
+    row = score_block(run, [score("obedience", "overall", None, None, None, n=0)]).rows[0]
     assert (row.estimate, row.interval, row.n, row.place) == (UNKNOWN, UNKNOWN, "0", None)
 
 
@@ -200,7 +206,7 @@ def test_headline_has_at_most_six_figures_scores_first(run):
 
 
 def test_headline_takes_the_scores_of_the_last_stage_that_has_some(run):
-    better = {"helpfulness": {"estimate": 0.8, "lower": 0.7, "upper": 0.9, "n": 50}}
+    better = {"scores": [score("helpfulness", "overall", 0.7, 0.8, 0.9, n=50)]}
     figure = headline(add_results(run, "evaluate-again", better)).figures[0]
     assert (figure.value, figure.note) == ("80.0%", "70.0 to 90.0%, n 50")
 

@@ -42,7 +42,7 @@ def _state(run: Run) -> str:
 
 def _scores(run: Run) -> list[HeadlineFigure]:
     """Of the last stage that has scores, those of metrics as wholes."""
-    scored = [wholes for stage in run.stages if (wholes := [score for score in scores_of(stage) if not score.by])]
+    scored = [wholes for stage in run.stages if (wholes := [score for score in scores_of(stage) if not score.group])]
     return [
         HeadlineFigure(score.value, sentence(score.metric), f"{score.interval}, n {score.count}")
         for score in (scored[-1] if scored else [])

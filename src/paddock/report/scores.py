@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +10,12 @@ from paddock.report.run_folder import Run, StageRecord
 from paddock.report.wording import UNKNOWN, finite, number, percent, sentence, words
 
 FIRST = ("helpfulness", "safety", "violations")  # the order of metrics; all others follow by name
-SHARE = "share"
+OVERALL, SHARE = "overall", "share"
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A figure with its interval: of a metric as a whole (`by` is empty), or of one `group` of it, by skill or turn."""
+    """A figure with its interval: of a metric as a whole (`group` is empty), or of one `group` of it, by skill or turn."""
 
     metric: str
     by: str
@@ -62,43 +61,39 @@ def section(run: Run) -> Section | None:
 
 
 def scores_of(stage: StageRecord) -> list[Score]:
-    """Every `{"estimate", "lower", "upper", "n"}` in a stage's results, metrics as wholes first.
+    """The rows under `scores` in a stage's results, metrics as wholes first.
 
-    `helpfulness` names a metric as a whole, `helpfulness_by_skill` holds its groups. A `unit` beside the four numbers tells
-    what they are; without one they are shares of 1.
+    A row is `{"metric", "group", "unit", "estimate", "lower", "upper", "n"}`; its group is `overall`, or `skill: sort`.
     """
-    return sorted(_found(stage.results), key=_order)
+    return sorted((_score(row) for row in stage.results.get("scores", [])), key=_order)
 
 
-def _found(results: dict[str, Any]) -> Iterator[Score]:
-    for name, value in results.items():
-        if not isinstance(value, dict):
-            continue
-        if "estimate" in value:
-            yield _score(name, "", "", value)
-        else:
-            metric, _, by = name.partition("_by_")
-            yield from (
-                _score(metric, by, group, row) for group, row in value.items() if isinstance(row, dict) and "estimate" in row
-            )
-
-
-def _score(metric: str, by: str, group: str, row: dict[str, Any]) -> Score:
+def _score(row: dict[str, Any]) -> Score:
+    group = str(row.get("group", OVERALL))
+    by, _, name = ("", "", "") if group == OVERALL else group.rpartition(": ")
     numbers = (finite(row.get(key)) for key in ("estimate", "lower", "upper", "n"))
-    return Score(metric, by, group, str(row.get("unit", SHARE)), *numbers)
+    return Score(str(row.get("metric", "score")), by, name, str(row.get("unit", "")), *numbers)
 
 
 def _order(score: Score) -> tuple[bool, int, str, str, int, str]:
     """Wholes before groups; groups that are numbers by size."""
     place = FIRST.index(score.metric) if score.metric in FIRST else len(FIRST)
-    return (score.by != "", place, score.metric, score.by, int(score.group) if score.group.isdecimal() else -1, score.group)
+    return (
+        score.group != "",
+        place,
+        score.metric,
+        score.by,
+        int(score.group) if score.group.isdecimal() else -1,
+        score.group,
+    )
 
 
 def _blocks(stage: StageRecord) -> list[Scores]:
     """A block of wholes for each unit, and one for each metric by groups."""
     found: dict[tuple[str, str], list[Score]] = {}
     for score in scores_of(stage):
-        title = f"{sentence(score.metric)} by {words(score.by)} · {stage.name}" if score.by else stage.name
+        by = f" by {words(score.by)}" if score.by else ""
+        title = f"{sentence(score.metric)}{by} · {stage.name}" if score.group else stage.name
         found.setdefault((title, score.unit), []).append(score)
     return [_block(title, unit, scores) for (title, unit), scores in found.items()]
 
