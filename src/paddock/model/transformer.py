@@ -80,18 +80,24 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
         """Attend within x (B, T, D); mask is None (causal) or additive (B, 1, T, T)."""
-        return self.output(attend(*self.heads(x, cos, sin), mask))  # type: ignore[no-any-return]
+        return self.output(attend(*self.heads(self.qkv(x), cos, sin), mask))  # type: ignore[no-any-return]
 
-    def heads(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of x (..., D): (..., H, C) and twice (..., K, C); positions are in the first two."""
-        qkv = self.qkv(x).unflatten(-1, (-1, self.head_dim))
-        rotated, value = torch.split(qkv, [self.n_heads + self.n_kv_heads, self.n_kv_heads], dim=-2)
+    def heads(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut `self.qkv(x)` into queries (..., H, C), keys and values (..., K, C), with positions in the first two."""
+        heads = qkv.view(*qkv.shape[:-1], -1, self.head_dim)
+        rotated, value = torch.split(heads, [self.n_heads + self.n_kv_heads, self.n_kv_heads], dim=-2)
         query, key = torch.split(rotate(rotated, cos, sin), [self.n_heads, self.n_kv_heads], dim=-2)
         return query, key, value
 
 
+def swiglu(gate_up: Tensor) -> Tensor:
+    """silu(gate) * up (Shazeer 2020), of gate and up side by side: (..., 2F) -> (..., F)."""
+    gate, up = gate_up.chunk(2, dim=-1)
+    return functional.silu(gate) * up
+
+
 class FeedForward(nn.Module):
-    """SwiGLU (Shazeer 2020): down(silu(gate(x)) * up(x)), gate and up in one matrix."""
+    """down(silu(gate(x)) * up(x)), gate and up in one matrix."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -100,8 +106,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform x (B, T, D)."""
-        gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(functional.silu(gate) * up)  # type: ignore[no-any-return]
+        return self.down(swiglu(self.gate_up(x)))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):

@@ -1,0 +1,378 @@
+"""The local chat model: batched sampling with a cache of keys and values, streaming, and log-probabilities.
+
+Rows that finish leave the batch and waiting prompts take their places, so that no row runs for the sake of another. A
+completion's random numbers depend on the seed, on its prompt's place in the list and on its number among the prompt's
+samples, never on the batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from paddock.errors import PaddockError
+from paddock.model.decoding import Cache, DecodingNetwork, decode, lay_out, prefill
+from paddock.model.sampling import choose, uniform_numbers
+from paddock.model.transformer import Transformer
+from paddock.protocols import Completion, Prompt, Sampling
+from paddock.text.chat_format import encode_dialog, encode_prompt
+from paddock.text.dialog import Dialog
+from paddock.text.tokenizer import Tokenizer
+
+ROWS = 64  # decoded at a time: with more, a CPU's matmuls gain little and the cache outgrows the processor's own
+CACHE_BYTES = 2 << 30
+TOKENS_AT_A_TIME = 4096  # of prompts read, or of texts scored, in one pass
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Sampled ids, the end token included where it was sampled, and each one's log-probability (see `sampling.choose`)."""
+
+    token_ids: tuple[int, ...]
+    log_probs: tuple[float, ...]
+    finish_reason: Literal["stop", "length"]
+
+
+class _Request(NamedTuple):
+    """Some samples of one prompt, which are read once and decoded side by side."""
+
+    prompt: int
+    first_sample: int
+    samples: int
+
+
+class _Rows:
+    """What is known of each row being decoded; the first `len(owners)` rows are in use. R rows, N new tokens at most."""
+
+    def __init__(self, rows: int, most_new: int, device: torch.device) -> None:
+        self.owners: list[tuple[int, int]] = []  # the prompt and the sample that each row belongs to
+        self.last = torch.zeros(rows, dtype=torch.int64, device=device)  # the token not yet read
+        self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)  # tokens in the cache
+        self.made = torch.zeros(rows, dtype=torch.int64, device=device)  # tokens sampled
+        self.limits = torch.zeros(rows, dtype=torch.int64, device=device)
+        self.uniform = torch.zeros(rows, most_new, device=device)
+        self.token_ids = torch.zeros(rows, most_new, dtype=torch.int64, device=device)
+        self.log_probs = torch.zeros(rows, most_new, device=device)
+
+    def move(self, source: Tensor, target: Tensor) -> None:
+        """Copy rows `source` (M,) onto rows `target` (M,)."""
+        for tensor in (self.last, self.lengths, self.made, self.limits, self.uniform, self.token_ids, self.log_probs):
+            tensor[target] = tensor[source]
+
+    def sample(self, rows: slice, logits: Tensor, sampling: Sampling) -> None:
+        """Choose the next token of each of `rows` and note it."""
+        place = self.made[rows, None]
+        tokens, log_probs = choose(logits, self.uniform[rows].gather(1, place)[:, 0], sampling)
+        self.token_ids[rows].scatter_(1, place, tokens[:, None])
+        self.log_probs[rows].scatter_(1, place, log_probs[:, None])
+        self.last[rows] = tokens
+        self.made[rows] += 1
+
+
+@torch.inference_mode()
+def generate(
+    model: Transformer,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    end_id: int | None = None,
+    is_finished: Callable[[list[int]], bool] | None = None,
+    rows: int = ROWS,
+) -> list[list[Generated]]:
+    """Continue each of `prompts`, lists of at least one id, `sampling.n` times; results in the prompts' order.
+
+    A completion ends with `end_id`, where `is_finished` of its ids so far says so, after `sampling.max_new_tokens`, or where
+    the model's context is full. `sampling.stop` is text, and the caller's to see to. At most `rows` completions are decoded
+    at a time, and fewer where the cache would exceed 2 GiB. Raises ValueError for a prompt that leaves no room.
+    """
+    limits = [min(sampling.max_new_tokens, model.config.context_length - len(prompt)) for prompt in prompts]
+    for number, (ids, limit) in enumerate(zip(prompts, limits, strict=True)):
+        if not ids or limit < 1:
+            raise ValueError(f"prompt {number} has {len(ids)} ids, and the context is {model.config.context_length}")
+    results: list[list[Generated]] = [[] for _ in prompts]
+    if not prompts:
+        return results
+    decoder = _Decoder(model, prompts, limits, sampling, end_id, is_finished, rows)
+    for (prompt, _), generated in sorted(decoder.run(), key=lambda owned: owned[0]):
+        results[prompt].append(generated)
+    return results
+
+
+class _Decoder:
+    """One call of `generate`: a queue of requests, the rows in use, and the cache."""
+
+    def __init__(
+        self,
+        model: Transformer,
+        prompts: Sequence[Sequence[int]],
+        limits: list[int],
+        sampling: Sampling,
+        end_id: int | None,
+        is_finished: Callable[[list[int]], bool] | None,
+        rows: int,
+    ) -> None:
+        self.model, self.prompts, self.limits, self.sampling = model, prompts, limits, sampling
+        self.end_id, self.is_finished = end_id, is_finished
+        self.device = model.embedding.weight.device
+        positions = max(len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True))
+        config, width = model.config, model.embedding.weight.element_size()
+        row_bytes = 2 * config.n_layers * config.n_kv_heads * config.head_dim * positions * width
+        self.capacity = max(1, min(rows, len(prompts) * sampling.n, CACHE_BYTES // row_bytes))
+        self.cache = Cache(model, self.capacity, positions)
+        self.rows = _Rows(self.capacity, max(limits), self.device)
+        self.network: DecodingNetwork = lay_out(model, self.capacity)
+        # Prompts of like length stand side by side, so that little of the attention is spent on empty columns.
+        order = sorted(range(len(prompts)), key=lambda prompt: -len(prompts[prompt]))
+        self.queue = deque(
+            _Request(prompt, first, min(self.capacity, sampling.n - first))
+            for prompt in order
+            for first in range(0, sampling.n, self.capacity)
+        )
+
+    def run(self) -> Iterator[tuple[tuple[int, int], Generated]]:
+        """Every completion, with the prompt and the sample it belongs to, as it finishes."""
+        rows = self.rows
+        while self.queue or rows.owners:
+            free = self.capacity - len(rows.owners)
+            if self.queue and free >= max(self.queue[0].samples, self.capacity // 4):
+                self.admit()
+            else:
+                used = slice(len(rows.owners))
+                logits = decode(self.network, self.cache, rows.last[used], rows.lengths[used], self.longest)
+                rows.lengths[used] += 1
+                self.longest += 1
+                rows.sample(used, logits, self.sampling)
+            yield from self.collect()
+
+    def admit(self) -> None:
+        """Read prompts from the queue into free rows, and sample the first token of each."""
+        rows, first_row = self.rows, len(self.rows.owners)
+        copies = self.queue[0].samples
+        requests: list[_Request] = []
+        while self.queue and self.queue[0].samples == copies:
+            longest = len(self.prompts[(requests or self.queue)[0].prompt])
+            if first_row + (len(requests) + 1) * copies > self.capacity:
+                break
+            if requests and (len(requests) + 1) * longest > TOKENS_AT_A_TIME:
+                break
+            requests.append(self.queue.popleft())
+        prompts = [self.prompts[request.prompt] for request in requests]
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
+        logits = prefill(self.model, self.cache, pad(prompts, self.device), lengths, first_row, copies)
+        rows.owners += [(r.prompt, sample) for r in requests for sample in range(r.first_sample, r.first_sample + copies)]
+        new = slice(first_row, len(rows.owners))
+        rows.lengths[new] = lengths.repeat_interleave(copies)
+        rows.limits[new] = torch.tensor([self.limits[prompt] for prompt, _ in rows.owners[new]], device=self.device)
+        rows.made[new] = 0
+        if self.sampling.temperature > 0:
+            for row, (prompt, sample) in enumerate(rows.owners[new], start=first_row):
+                numbers = uniform_numbers(self.sampling.seed, prompt, sample, self.limits[prompt])
+                rows.uniform[row, : len(numbers)] = numbers
+        rows.sample(new, logits.repeat_interleave(copies, dim=0), self.sampling)
+        self.longest = int(rows.lengths[: len(rows.owners)].max())
+
+    def collect(self) -> Iterator[tuple[tuple[int, int], Generated]]:
+        """Take finished rows out, and close the gaps with the last rows in use."""
+        rows, used = self.rows, len(self.rows.owners)
+        full = rows.made[:used] >= rows.limits[:used]
+        ended = torch.zeros_like(full) if self.end_id is None else rows.last[:used] == self.end_id
+        if self.is_finished is not None:
+            texts = zip(rows.token_ids[:used].tolist(), rows.made[:used].tolist(), strict=True)
+            ended |= torch.tensor([self.is_finished(ids[:made]) for ids, made in texts], device=self.device)
+        done = (ended | full).nonzero()[:, 0].tolist()
+        if not done:
+            return
+        for row in done:
+            made = int(rows.made[row])
+            yield (
+                rows.owners[row],
+                Generated(
+                    token_ids=tuple(rows.token_ids[row, :made].tolist()),
+                    log_probs=tuple(rows.log_probs[row, :made].tolist()),
+                    finish_reason="stop" if ended[row] else "length",
+                ),
+            )
+        left = used - len(done)
+        gaps = [row for row in done if row < left]
+        movers = [row for row in range(left, used) if row not in set(done)]
+        if gaps:
+            source, target = (torch.tensor(rows_, device=self.device) for rows_ in (movers, gaps))
+            rows.move(source, target)
+            self.cache.move(source, target, self.longest)
+            for mover, gap in zip(movers, gaps, strict=True):
+                rows.owners[gap] = rows.owners[mover]
+        del rows.owners[left:]
+        if left:
+            self.longest = int(rows.lengths[:left].max())
+
+
+def pad(sequences: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Sequences of ids as one tensor (B, T), the shorter ones filled up with id 0 at the end."""
+    longest = max(len(sequence) for sequence in sequences)
+    return torch.tensor([[*sequence, *[0] * (longest - len(sequence))] for sequence in sequences], device=device)
+
+
+@torch.inference_mode()
+def stream(model: Transformer, prompt: Sequence[int], sampling: Sampling, end_id: int | None = None) -> Iterator[int]:
+    """The ids of `generate`'s first completion of `prompt`, one by one, as they are sampled."""
+    limit = min(sampling.max_new_tokens, model.config.context_length - len(prompt))
+    device = model.embedding.weight.device
+    cache = Cache(model, 1, len(prompt) + limit)
+    network = lay_out(model, 1)
+    uniform = uniform_numbers(sampling.seed, 0, 0, limit).to(device)
+    length = torch.tensor([len(prompt)], device=device)
+    logits = prefill(model, cache, torch.tensor([list(prompt)], device=device), length, first_row=0, copies=1)
+    for made in range(limit):
+        token, _ = choose(logits, uniform[made : made + 1], sampling)
+        yield int(token)
+        if int(token) == end_id or made + 1 == limit:
+            return
+        logits = decode(network, cache, token, length, len(prompt) + made)
+        length += 1
+
+
+@torch.inference_mode()
+def log_probs_of(model: Transformer, sequences: Sequence[tuple[Sequence[int], int]]) -> list[list[float]]:
+    """The natural-log probability of each id of a sequence from a place on, given all before it.
+
+    `sequences` are pairs (ids, first): the ids, at most the model's context and one more, and the place, at least 1, of the
+    first whose probability is wanted. Results stand in order; they do not depend on what is scored together.
+    """
+    device = model.embedding.weight.device
+    results: list[list[float]] = [[] for _ in sequences]
+    waiting = deque(sorted(range(len(sequences)), key=lambda number: -len(sequences[number][0])))
+    while waiting:
+        at_a_time = max(1, TOKENS_AT_A_TIME // len(sequences[waiting[0]][0]))
+        some = [waiting.popleft() for _ in range(min(at_a_time, len(waiting)))]
+        ids = pad([sequences[number][0] for number in some], device)
+        hidden = model.hidden_states(ids[:, :-1])
+        for row, number in enumerate(some):
+            length, first = len(sequences[number][0]), sequences[number][1]
+            logits = model.head(hidden[row, first - 1 : length - 1]).float()
+            wanted = ids[row, first:length, None]
+            results[number] = logits.log_softmax(dim=-1).gather(-1, wanted)[:, 0].tolist()
+    return results
+
+
+class LocalChatModel:
+    """A Transformer and its tokenizer as a `ChatModel`.
+
+    The answer to a Dialog ends with EOS; the continuation of a plain text as well, where the model ends its document.
+    """
+
+    def __init__(
+        self, model: Transformer, tokenizer: Tokenizer, device: torch.device | str | None = None, rows: int = ROWS
+    ) -> None:
+        self.model = model if device is None else model.to(device)
+        self.tokenizer, self.rows = tokenizer, rows
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        """Draw `sampling.n` completions for each prompt, in the prompts' order.
+
+        A prompt that leaves no room in the context is answered with `finish_reason` "error". Raises DataError for a dialog
+        that has no place in the chat format.
+        """
+        encoded = [self.encode(prompt) for prompt in prompts]
+        fitting = [number for number, ids in enumerate(encoded) if self._problem(ids) is None]
+        generated = generate(
+            self.model,
+            [encoded[number] for number in fitting],
+            sampling,
+            self.tokenizer.eos_id,
+            self._stop_finder(sampling.stop) if sampling.stop else None,
+            self.rows,
+        )
+        completions = [
+            [Completion("", finish_reason="error", error=self._problem(ids)) for _ in range(sampling.n)] for ids in encoded
+        ]
+        for number, samples in zip(fitting, generated, strict=True):
+            completions[number] = [self._completion(prompts[number], encoded[number], g, sampling.stop) for g in samples]
+        return completions
+
+    def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
+        """`complete`'s first completion of one prompt, in pieces as they are sampled; joined, they are its text.
+
+        Raises PaddockError where the prompt leaves no room in the context.
+        """
+        ids = self.encode(prompt)
+        if (problem := self._problem(ids)) is not None:
+            raise PaddockError(problem)
+        sampled: list[int] = []
+        shown = 0
+        finished = self._stop_finder(sampling.stop)
+        for token in stream(self.model, ids, sampling, self.tokenizer.eos_id):
+            sampled.append(token)
+            ends = finished(sampled)
+            text = self._text(prompt, ids, sampled, sampling.stop)
+            if ends:
+                break
+            safe = len(text) - _unsure_characters(text, sampling.stop)
+            if safe > shown:
+                yield text[shown:safe]
+                shown = safe
+        if text[shown:]:
+            yield text[shown:]
+
+    def log_probs(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        """Natural-log probability of each token of each continuation, at temperature 1.
+
+        The continuation of a Dialog is a whole answer, its end token included. Raises PaddockError where prompt and
+        continuation exceed the context.
+        """
+        sequences = []
+        for number, (prompt, continuation) in enumerate(zip(prompts, continuations, strict=True)):
+            first = len(self.encode(prompt))
+            if isinstance(prompt, Dialog):
+                ids = encode_dialog(self.tokenizer, prompt.with_reply(continuation)).ids
+            else:
+                ids = self.tokenizer.encode(prompt + continuation, bos=True)
+            if len(ids) > self.model.config.context_length:
+                context = self.model.config.context_length
+                raise PaddockError(f"prompt {number} and its continuation are {len(ids)} tokens; the context is {context}")
+            sequences.append((ids, first))
+        return log_probs_of(self.model, sequences)
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """The ids that the model reads: a dialog in the chat format, a plain text with BOS before it."""
+        if isinstance(prompt, Dialog):
+            return encode_prompt(self.tokenizer, prompt)
+        return self.tokenizer.encode(prompt, bos=True)
+
+    def _problem(self, ids: list[int]) -> str | None:
+        context = self.model.config.context_length
+        if len(ids) < context:
+            return None
+        return f"the prompt has {len(ids)} tokens, and the model's context of {context} leaves no room for an answer"
+
+    def _completion(self, prompt: Prompt, prompt_ids: list[int], generated: Generated, stop: tuple[str, ...]) -> Completion:
+        text = self._text(prompt, prompt_ids, list(generated.token_ids), stop)
+        return Completion(text, generated.token_ids, generated.log_probs, generated.finish_reason)
+
+    def _text(self, prompt: Prompt, prompt_ids: list[int], sampled: list[int], stop: tuple[str, ...]) -> str:
+        """The text of sampled ids up to a stop string: an answer is stripped, a continuation joins on to its prompt."""
+        if isinstance(prompt, Dialog):
+            return _cut(self.tokenizer.decode(sampled), stop).strip()
+        start = len(self.tokenizer.decode(prompt_ids))
+        return _cut(self.tokenizer.decode(prompt_ids + sampled)[start:], stop)
+
+    def _stop_finder(self, stop: tuple[str, ...]) -> Callable[[list[int]], bool]:
+        """Whether ids end in a stop string. Every id but BOS and EOS is at least a byte, so the last few ids tell."""
+        tail = max((len(text.encode()) for text in stop), default=0) + 4
+        return lambda ids: any(text in self.tokenizer.decode(ids[-tail:]) for text in stop)
+
+
+def _cut(text: str, stop: tuple[str, ...]) -> str:
+    """`text` up to the first stop string."""
+    return text[: min((place for word in stop if (place := text.find(word)) >= 0), default=len(text))]
+
+
+def _unsure_characters(text: str, stop: tuple[str, ...]) -> int:
+    """How many characters at the end may still change: bytes of a character to come, or the beginning of a stop string."""
+    unsure = len(text) - len(text.rstrip("\ufffd"))
+    for word in stop:
+        unsure = max(unsure, *(size for size in range(len(word)) if text.endswith(word[:size])))
+    return unsure

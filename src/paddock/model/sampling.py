@@ -1,0 +1,69 @@
+"""Choosing the next token from logits. B rows, V vocabulary.
+
+A row's random numbers come from a counter-based generator keyed by seed, prompt and sample, one uniform number a token, and
+pick a token by the inverse of the cumulative distribution. So a completion does not depend on the batch that it stood in,
+and a step costs one number a row instead of one a logit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paddock.protocols import Sampling
+
+SORTED_PREFIX = 64  # how many of the most probable tokens top-p looks at before it sorts them all
+
+
+def uniform_numbers(seed: int, prompt: int, sample: int, count: int) -> Tensor:
+    """The first `count` random numbers of one completion, (count,) float32 in [0, 1)."""
+    key = np.random.SeedSequence(entropy=seed, spawn_key=(prompt, sample))
+    return torch.from_numpy(np.random.Generator(np.random.Philox(key)).random(count, dtype=np.float32))
+
+
+def choose(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """The next token of each row and its log-probability: logits (B, V) float32, uniform (B,) -> (B,) int64, (B,) float32.
+
+    The log-probability is that of softmax(logits / temperature), before top-k and top-p cut the distribution: what training
+    at that temperature works out for the same token. Greedy choices (temperature 0) have it at temperature 1.
+    """
+    if sampling.temperature == 0:
+        tokens = logits.argmax(dim=-1)
+        return tokens, logits.log_softmax(dim=-1).gather(-1, tokens[:, None])[:, 0]
+    probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+    tokens = inverse_cumulative(truncate(probabilities, sampling.top_k, sampling.top_p), uniform)
+    return tokens, probabilities.gather(-1, tokens[:, None])[:, 0].log()
+
+
+def truncate(probabilities: Tensor, top_k: int, top_p: float) -> Tensor:
+    """Zero all but the `top_k` most probable tokens (0: none), then all but the fewest that hold `top_p` of what is left.
+
+    Tokens as probable as the last one kept are kept as well. The result, (B, V), does not sum to 1.
+    """
+    kept = probabilities
+    if 0 < top_k < kept.shape[-1]:
+        kept = kept.where(kept >= kept.topk(top_k, dim=-1).values[:, -1:], 0.0)
+    if top_p < 1:
+        kept = kept.where(kept >= nucleus_threshold(kept, top_p), 0.0)
+    return kept
+
+
+def nucleus_threshold(probabilities: Tensor, top_p: float) -> Tensor:
+    """The least probability in each row's nucleus (Holtzman et al. 2020), (B, 1)."""
+    wanted = top_p * probabilities.sum(dim=-1, keepdim=True)
+    size = min(SORTED_PREFIX, probabilities.shape[-1])
+    most_probable = probabilities.topk(size, dim=-1).values
+    if (most_probable.sum(dim=-1, keepdim=True) < wanted).any():
+        most_probable = probabilities.sort(dim=-1, descending=True).values
+    sum_before = most_probable.cumsum(dim=-1) - most_probable
+    in_nucleus = (sum_before < wanted).sum(dim=-1, keepdim=True).clamp(min=1)
+    return most_probable.gather(-1, in_nucleus - 1)
+
+
+def inverse_cumulative(weights: Tensor, uniform: Tensor) -> Tensor:
+    """The token at which the cumulative weights pass `uniform` of their sum; a token of weight 0 is never chosen."""
+    cumulative = weights.cumsum(dim=-1)
+    total = cumulative[:, -1:]
+    below_total = torch.nextafter(total, torch.zeros_like(total))
+    return torch.searchsorted(cumulative, torch.minimum(uniform[:, None] * total, below_total), right=True)[:, 0]
