@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from paddock.errors import SettingsError, did_you_mean
 from paddock.progress import say
-from paddock.run_dir import StageDir, atomic_write, differences, fingerprint_inputs, locked, to_json
+from paddock.run_dir import StageDir, atomic_write, differences, fingerprint_inputs, locked
 from paddock.settings import StageSettings, assign, parse, read_yaml
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def run_recipe(recipe: Recipe, out: Path) -> dict[str, Any]:
     results: dict[str, Any] = {}
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
-        atomic_write(out / RECIPE_FILE, to_json(recipe.source))
+        atomic_write(out / RECIPE_FILE, json.dumps(recipe.source, indent=2))  # the order of the stages is part of it
         for step in recipe.steps:
             discard_if_changed(step)
             results[step.name] = run_step(step)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from paddock.errors import PaddockError, SettingsError
+from paddock.recipe import STAGES, find_stage, plan_recipe, read_recipe, run_recipe, status
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+
+SMALL = """
+name: small
+seed: 3
+inputs: {texts: [TEXTS]}
+stages:
+  tokenizer:
+    data: ["${inputs.texts}"]
+    vocab_size: 300
+  second:
+    stage: tokenizer
+    data: ["${inputs.texts}"]
+    vocab_size: 310
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text(
+        "".join(json.dumps({"text": f"the cat {n} sat on the mat with a hat {n * 7}"}) + "\n" for n in range(200))
+    )
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL.replace("TEXTS", str(texts)))
+    return file
+
+
+def run(file: Path, out: Path, *assignments: str):
+    return run_recipe(read_recipe(file, assignments, None, out), out)
+
+
+def test_a_run_leaves_the_documented_files(recipe_file: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    results = run(recipe_file, out)
+    assert results["tokenizer"]["vocab_size"] == 300
+    for name in ("settings.json", "results.json", "stage.json", "model/tokenizer.model"):
+        assert (out / "tokenizer" / name).is_file(), name
+    assert (out / "report.html").is_file()
+
+
+def test_a_complete_stage_is_skipped_and_left_as_it_is(recipe_file: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    before = (out / "tokenizer" / "stage.json").stat().st_mtime_ns
+    run(recipe_file, out)
+    assert (out / "tokenizer" / "stage.json").stat().st_mtime_ns == before
+    assert "tokenizer: complete, skipped" in capsys.readouterr().err
+
+
+def test_a_changed_setting_redoes_its_stage_alone_and_says_why(recipe_file: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    capsys.readouterr()
+    results = run(recipe_file, out, "second.vocab_size=305")
+    said = capsys.readouterr().err
+    assert "second: done again: settings.vocab_size was 310, is now 305" in said
+    assert "tokenizer: complete, skipped" in said
+    assert results["second"]["vocab_size"] == 305
+
+
+def test_a_changed_input_redoes_what_reads_it_and_says_why(recipe_file: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    with open(tmp_path / "texts.jsonl", "a") as file:
+        file.write('{"text": "one row more"}\n')
+    capsys.readouterr()
+    run(recipe_file, out)
+    assert "tokenizer: done again: inputs." in capsys.readouterr().err
+
+
+def test_an_unfinished_stage_goes_on(recipe_file: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    (out / "second" / "stage.json").unlink()
+    capsys.readouterr()
+    run(recipe_file, out)
+    assert "second: unfinished, goes on" in capsys.readouterr().err
+
+
+def test_status_names_every_state(recipe_file: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    assert [row["state"] for row in status(out)] == ["complete", "complete"]
+    (out / "second" / "stage.json").unlink()
+    with open(tmp_path / "texts.jsonl", "a") as file:
+        file.write('{"text": "one row more"}\n')
+    assert [row["state"] for row in status(out)] == ["changed", "unfinished"]
+
+
+def test_status_of_a_folder_without_a_run_says_so(tmp_path: Path):
+    with pytest.raises(SettingsError, match="holds no run"):
+        status(tmp_path)
+
+
+def test_a_plan_reads_and_changes_nothing(recipe_file: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    plans = plan_recipe(read_recipe(recipe_file, [], None, out))
+    assert plans[0]["rows"] == 200
+    assert not out.exists()
+
+
+def test_two_processes_cannot_share_a_run(recipe_file: Path, tmp_path: Path):
+    from paddock.run_dir import locked
+
+    out = tmp_path / "run"
+    out.mkdir()
+    with locked(out), pytest.raises(PaddockError, match="in use by another process"):
+        run(recipe_file, out)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("vocab_size: 300", "vocab_sise: 300"),
+            r'stage tokenizer: unknown setting "vocab_sise"\. Did you mean "vocab_size"',
+        ),
+        (("${inputs.texts}", "${inputs.textz}"), r"neither an earlier stage nor an input\. Did you mean"),
+        (("stage: tokenizer", "stage: tokeniser"), r'"tokeniser" is not a stage.*Did you mean "tokenizer"'),
+        (("seed: 3", "seed: three"), "seed is 'three', and must be a whole number"),
+        (("stages:", "steps:"), 'unknown key "steps"'),
+        (("  second:", "  ../second:"), "a stage's name becomes a folder"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_before_any_work(recipe_file: Path, tmp_path: Path, change, message):
+    recipe_file.write_text(recipe_file.read_text().replace(*change))
+    with pytest.raises(SettingsError, match=message):
+        read_recipe(recipe_file, [], None, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_stage_may_refer_only_to_earlier_ones(recipe_file: Path, tmp_path: Path):
+    text = recipe_file.read_text().replace('["${inputs.texts}"]', '["${second}/x"]', 1)
+    recipe_file.write_text(text)
+    with pytest.raises(SettingsError, match=r'"\$\{second\}" is neither an earlier stage'):
+        read_recipe(recipe_file, [], None, tmp_path / "run")
+
+
+def test_set_reaches_stages_inputs_and_the_seed(recipe_file: Path, tmp_path: Path):
+    read = read_recipe(recipe_file, ["tokenizer.vocab_size=320", "seed=9", "inputs.texts=[a.txt, b.txt]"], None, tmp_path)
+    settings = read.steps[0].settings
+    assert settings.vocab_size == 320
+    assert settings.seed == 9
+    assert settings.inputs() == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize("file", sorted(RECIPES.glob("*.yaml")), ids=lambda file: file.name)
+def test_every_shipped_recipe_holds_valid_settings(file: Path, tmp_path: Path):
+    assert read_recipe(file, [], None, tmp_path).steps
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_setting_of_a_stage_says_what_it_means(name: str):
+    for field, about in find_stage(name).settings.model_fields.items():
+        assert about.description, f"{name}.{field}"
