@@ -251,6 +251,12 @@ class StageDir:
         atomic_write(self.stage_file, to_json(mark))
 
 
+def model_folder(path: Path | str) -> Path:
+    """The folder of a model or tokenizer: `path` itself, or the `model/` in it where `path` is a stage's folder."""
+    stage_dir = StageDir(Path(path))
+    return stage_dir.model if stage_dir.settings_file.is_file() and stage_dir.model.is_dir() else stage_dir.path
+
+
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
     """The places where two JSON values differ, in words: `settings.learning_rate was 0.003, is now 0.001`."""
     if isinstance(old, dict) and isinstance(new, dict):

@@ -20,7 +20,7 @@ from torch import Tensor
 from paddock.errors import CheckpointError, SettingsError
 from paddock.model.config import ModelConfig
 from paddock.model.transformer import Transformer
-from paddock.run_dir import atomic_folder, to_json
+from paddock.run_dir import atomic_folder, model_folder, to_json
 
 if TYPE_CHECKING:
     from paddock.text.tokenizer import Tokenizer
@@ -38,7 +38,7 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None, device: torch
     folder lacks a file, the network cannot represent what `config.json` says, or tensors are missing, unexpected or
     misshapen.
     """
-    folder = Path(path)
+    folder = model_folder(path)
     config = read_config(folder)
     with torch.device("meta"):
         model = Transformer(config)
@@ -155,7 +155,7 @@ def read_config(path: Path | str) -> ModelConfig:
 
     Raises CheckpointError where there is none, or where it describes a model that this network cannot represent.
     """
-    folder = Path(path)
+    folder = model_folder(path)
     file = folder / "config.json"
     if not file.is_file():
         raise CheckpointError(f"{folder} is not a model folder: it lacks config.json; {_inventory(folder)}")

@@ -15,7 +15,7 @@ from typing import Any
 import sentencepiece
 
 from paddock.errors import CheckpointError, DataError, PaddockError, SettingsError
-from paddock.run_dir import atomic_write
+from paddock.run_dir import atomic_write, model_folder
 from paddock.text.tokenizer_files import hugging_face_files
 
 MODEL_FILE = "tokenizer.model"
@@ -67,8 +67,8 @@ class Tokenizer:
 
     @staticmethod
     def load(path: Path) -> Tokenizer:
-        """Open a `tokenizer.model` file, or the one in a folder. Raises CheckpointError, with the path."""
-        file = path / MODEL_FILE if path.is_dir() else path
+        """Open a `tokenizer.model` file, or the one in a folder, a stage's too. Raises CheckpointError, with the path."""
+        file = model_folder(path) / MODEL_FILE if path.is_dir() else path
         if not file.is_file():
             raise CheckpointError(f"{path}: there is no {MODEL_FILE}. `paddock tokenizer train` makes one")
         try:
@@ -79,9 +79,7 @@ class Tokenizer:
     def save(self, folder: Path) -> None:
         """Write the model, and the files beside it that let transformers open `folder` and give the same ids.
 
-        They are `tokenizer.model`, `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja`. transformers 5 works
-        out merges from a bare `tokenizer.model` in an order that differs from SentencePiece's on runs of spaces: hence the
-        second.
+        They are `tokenizer.model`, `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja`.
         """
         atomic_write(folder / MODEL_FILE, self._model)
         for name, content in hugging_face_files(self._processor).items():
