@@ -26,7 +26,19 @@ FLOORS = (
     ("cli",),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-LIGHT = ("errors", "statistics", "run_dir", "progress", "settings", "text", "protocols", "miniature", "report")
+LIGHT = (
+    "errors",
+    "statistics",
+    "run_dir",
+    "progress",
+    "settings",
+    "text",
+    "protocols",
+    "miniature",
+    "report",
+    "recipe",
+    "cli",
+)
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 
