@@ -23,13 +23,14 @@ from paddock.run_dir import StageDir
 from paddock.text.packing import Batch, Batches
 from paddock.train.energy import energy_of
 from paddock.train.metrics import MetricsLog
-from paddock.train.optim import build_optimizer, gradient_norm, learning_rate, optimizer_step
+from paddock.train.optim import build_optimizer, default_warmup, gradient_norm, learning_rate, optimizer_step
 from paddock.train.parallel import Ranks, shard
 from paddock.train.precision import choose_compiling, choose_precision, compile_blocks, estimate_seconds
 from paddock.train.settings import TrainingSettings
 from paddock.train.state import Saves, restore, restore_weights, training_tensors
 
 SHOWN_SOURCES = 8
+TOKENS_AT_ONCE = 16_384
 
 Loss = Callable[[nn.Module, Batch, torch.device], tuple[Tensor, int]]
 """(model, rows, device) -> the summed loss, a float32 scalar with a graph, and how many things it is the sum of."""
@@ -81,11 +82,13 @@ def prepare(model: nn.Module, settings: TrainingSettings, ranks: Ranks, tokens: 
 
 
 def micro_batches(batch: Batch, ranks: Ranks, size: int | None) -> Iterator[Batch]:
-    """This rank's share of a step's rows, `size` rows at a time."""
-    share = ranks.share(len(batch.sources))
-    size = size or len(share)
+    """This rank's share of a step's rows, at most `size` rows at a time and always the same number; None: 16,384 tokens."""
+    rows, tokens = batch.token_ids.shape
+    share = ranks.share(rows)
+    limit = size or max(TOKENS_AT_ONCE // tokens, 1)
+    size = max(divisor for divisor in range(1, len(share) + 1) if len(share) % divisor == 0 and divisor <= limit)
     for start in share[::size]:
-        yield batch.rows(start, min(start + size, share.stop))
+        yield batch.rows(start, start + size)
 
 
 def accumulate(setup: Setup, batch: Batch, loss: Loss, micro_batch_size: int | None) -> tuple[float, int]:
@@ -219,7 +222,8 @@ def train_step(
     norm = gradient_norm(setup.model.parameters())
     if not math.isfinite(loss_sum + norm.item()):
         raise TrainingError(not_finite(setup, batch, loss, step))
-    rate = learning_rate(step, steps, settings.learning_rate, settings.warmup_steps, settings.final_learning_rate)
+    warmup = default_warmup(steps) if settings.warmup_steps is None else settings.warmup_steps
+    rate = learning_rate(step, steps, settings.learning_rate, warmup, settings.final_learning_rate)
     optimizer_step(setup.optimizer, norm, count, rate, settings.clip)
     progress.step = step
     progress.tokens += count

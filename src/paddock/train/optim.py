@@ -31,6 +31,11 @@ def learning_rate(step: int, steps: int, peak: float, warmup_steps: int, final: 
     return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+def default_warmup(steps: int) -> int:
+    """The paper's 2,000 steps (section 2.2), and at most 3% of the run, which is its rule for reward models (3.2.2)."""
+    return min(2000, math.ceil(0.03 * steps))
+
+
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     """The Euclidean norm over all gradients, over all ranks: a scalar tensor."""
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])

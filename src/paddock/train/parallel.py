@@ -59,6 +59,11 @@ class Ranks:
         dist.broadcast_object_list(values, src=0)
         return values[0]
 
+    def wait(self) -> None:
+        """Go on when every rank has come so far."""
+        if self.size > 1:
+            dist.barrier()
+
     def share(self, rows: int) -> range:
         """This rank's part of `rows` rows. Raises SettingsError where they do not divide evenly."""
         if rows % self.size:
@@ -92,7 +97,8 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], ranks: Ranks, precision
     policy = MixedPrecisionPolicy(param_dtype=precision, reduce_dtype=torch.float32, cast_forward_inputs=False)
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))
     for module in (*blocks, model):
-        sharded = fully_shard(module, mesh=mesh, mp_policy=policy)
+        # An evaluation has no backward pass to reshard the root after it: so it reshards after its forward pass.
+        sharded = fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
         assert isinstance(sharded, FSDPModule)
         sharded.set_gradient_divide_factor(1.0)
         sharded.set_force_sum_reduction_for_comms(True)  # gloo has no operation that scales as it sums

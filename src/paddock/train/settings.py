@@ -14,12 +14,12 @@ class TrainingSettings(StageSettings):
 
     batch_size: int = Field(ge=1, description="rows of a step, over all ranks")
     micro_batch_size: int | None = Field(
-        None,
-        ge=1,
-        description="rows that a device works on at once; None: the rank's whole share. The loss does not depend on it",
+        None, ge=1, description="rows at once on a device, at most; None: 16,384 tokens. The loss does not depend on it"
     )
     learning_rate: float = Field(gt=0, description="the peak")
-    warmup_steps: int = Field(0, ge=0, description="steps over which the learning rate rises from 0")
+    warmup_steps: int | None = Field(
+        None, ge=0, description="steps over which the learning rate rises; None: 2,000 (paper 2.2), and at most 3% of all"
+    )
     final_learning_rate: float = Field(
         0.1, ge=0, le=1, description="where the cosine ends, as a share of the peak (paper 2.2: 10%)"
     )
@@ -50,8 +50,6 @@ class TrainingSettings(StageSettings):
 
     @model_validator(mode="after")
     def _possible(self) -> TrainingSettings:
-        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
-            raise ValueError(f"batch_size {self.batch_size} must be a multiple of micro_batch_size {self.micro_batch_size}")
         if self.patience and self.keep == "last":
             raise ValueError("patience waits for a better step, so it needs keep: best")
         return self

@@ -1,0 +1,63 @@
+"""What the training stages share beside the loop: the figures of a dry run, and the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from paddock.model.checkpoint import load_model, save_model
+from paddock.model.config import ModelConfig
+from paddock.model.generation import LocalChatModel
+from paddock.model.transformer import Transformer
+from paddock.protocols import Prompt, Sampling
+from paddock.run_dir import StageDir
+from paddock.text.dialog import Dialog
+from paddock.text.tokenizer import Tokenizer
+from paddock.train.loop import Fitted
+from paddock.train.parallel import whole_state
+from paddock.train.precision import estimate_seconds
+from paddock.train.settings import TrainingSettings
+
+SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_new_tokens=128)
+BYTES_PER_PARAMETER = 16  # float32 weights, gradients and AdamW's two moments
+
+
+def plan_figures(config: ModelConfig, settings: TrainingSettings, steps: int, context: int) -> dict[str, Any]:
+    """What a dry run says of the work: steps, parameters, memory of a device, time (both estimates)."""
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in Transformer(config).parameters())
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return {
+        "steps": steps,
+        "parameters": parameters,
+        "memory_bytes": parameters * BYTES_PER_PARAMETER,
+        "seconds": estimate_seconds(parameters, steps * settings.batch_size * context, device, 1),
+    }
+
+
+def finish(
+    fitted: Fitted, config: ModelConfig, tokenizer: Tokenizer, stage_dir: StageDir, prompts: Sequence[Prompt]
+) -> None:
+    """Save the model with its tokenizer, and what it answers to `prompts`. Every rank must call it; the first one writes."""
+    state = whole_state(fitted.setup.model)
+    ranks = fitted.setup.ranks
+    if ranks.is_first:
+        with torch.device("meta"):
+            model = Transformer(config)
+        model.load_state_dict(state, assign=True)
+        save_model(model, stage_dir.model, tokenizer)
+        if prompts:
+            chat = LocalChatModel(load_model(stage_dir.model, device=ranks.device), tokenizer, ranks.device)
+            answers = chat.complete(prompts, SAMPLING)
+            stage_dir.write_samples(
+                {"prompt": shown(prompt), "answer": answer[0].text} for prompt, answer in zip(prompts, answers, strict=True)
+            )
+    ranks.wait()
+
+
+def shown(prompt: Prompt) -> str | list[dict[str, str]]:
+    """A prompt as `samples.jsonl` holds it: text, or messages."""
+    return [asdict(message) for message in prompt.messages] if isinstance(prompt, Dialog) else prompt
