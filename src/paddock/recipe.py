@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,6 +35,7 @@ from paddock.settings import StageSettings, assign, parse, read_yaml
 
 if TYPE_CHECKING:
     from paddock.miniature.world import WorldSettings
+    from paddock.train.parallel import Ranks
 
 RECIPE_KEYS = ("name", "seed", "inputs", "stages")
 RECIPE_FILE = "recipe.json"
@@ -43,11 +46,15 @@ State = Literal["complete", "unfinished", "not started", "changed"]
 
 @dataclass(frozen=True)
 class Stage:
-    """What a recipe and the command line need of a stage: settings, what it would do, and doing it."""
+    """What a recipe and the command line need of a stage: settings, what it would do, and doing it.
+
+    Under `torchrun`, a parallel stage runs in every process, any other in the first alone.
+    """
 
     settings: type[StageSettings]
     plan: Callable[[Any], dict[str, Any]]
     run: Callable[[Any, StageDir], dict[str, Any]]
+    is_parallel: bool = False
 
 
 STAGES = ("world", "tokenizer", "pretrain", "sft", "evaluate-world")
@@ -66,11 +73,11 @@ def find_stage(name: str) -> Stage:
     if name == "pretrain":
         from paddock.stages import pretrain
 
-        return Stage(pretrain.PretrainSettings, pretrain.plan, pretrain.run)
+        return Stage(pretrain.PretrainSettings, pretrain.plan, pretrain.run, is_parallel=True)
     if name == "sft":
         from paddock.stages import sft
 
-        return Stage(sft.SftSettings, sft.plan, sft.run)
+        return Stage(sft.SftSettings, sft.plan, sft.run, is_parallel=True)
     if name == "evaluate-world":
         from paddock.stages import evaluate_world
 
@@ -208,30 +215,43 @@ def run_recipe(recipe: Recipe, out: Path) -> dict[str, Any]:
     from paddock.report.page import write_report
 
     results: dict[str, Any] = {}
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out):
-        atomic_write(out / RECIPE_FILE, json.dumps(recipe.source, indent=2))  # the order of the stages is part of it
+    with joined() as ranks, held(out, ranks):
+        if is_first(ranks):
+            # The order of the stages is part of a recipe: keys stay as they are.
+            atomic_write(out / RECIPE_FILE, json.dumps(recipe.source, indent=2))
         for step in recipe.steps:
-            discard_if_changed(step)
-            results[step.name] = run_step(step)
-            write_report(out)
+            if is_first(ranks):
+                discard_if_changed(step)
+            results[step.name] = run_step(step, ranks)
+            if is_first(ranks):
+                write_report(out)
     return results
 
 
-def run_step(step: Step) -> dict[str, Any]:
-    """Skip, resume or start one stage, and say which.
+def run_step(step: Step, ranks: Ranks | None = None) -> dict[str, Any]:
+    """Skip, resume or start one stage, and say which. The first process reads and writes the stage's files.
 
     Raises PaddockError where the folder holds a run of other settings or inputs.
     """
-    folder, inputs = step.folder, fingerprint_inputs(step.settings.inputs())
-    resumes = folder.begin(step.kind, step.record(), inputs)
-    if folder.is_complete():
+    finished = begin(step) if is_first(ranks) else None
+    if ranks:
+        finished = ranks.from_first(finished)
+    if finished is not None:
+        return finished
+    results = step.stage.run(step.settings, step.folder) if is_first(ranks) or step.stage.is_parallel else {}
+    if is_first(ranks):
+        step.folder.complete(results)
+    return ranks.from_first(results) if ranks else results
+
+
+def begin(step: Step) -> dict[str, Any] | None:
+    """Make a stage's folder ready, and return its results where it is complete already."""
+    resumes = step.folder.begin(step.kind, step.record(), fingerprint_inputs(step.settings.inputs()))
+    if step.folder.is_complete():
         say(f"{step.name}: complete, skipped (same settings, same inputs)")
-        return folder.read_results()
+        return step.folder.read_results()
     say(f"{step.name}: {'unfinished, goes on' if resumes else 'starts'}")
-    results = step.stage.run(step.settings, folder)
-    folder.complete(results)
-    return results
+    return None
 
 
 def discard_if_changed(step: Step) -> None:
@@ -239,6 +259,34 @@ def discard_if_changed(step: Step) -> None:
     if step.folder.settings_file.exists() and (changes := step.changes(fingerprint_inputs(step.settings.inputs()))):
         say(f"{step.name}: done again: {'; '.join(changes[:3])}{' ...' if len(changes) > 3 else ''}")
         shutil.rmtree(step.folder.path)
+
+
+@contextmanager
+def joined() -> Iterator[Ranks | None]:
+    """The processes that `torchrun` started, as one group; None where this process is the only one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield None
+        return
+    from paddock.train.parallel import processes
+
+    with processes() as ranks:
+        yield ranks
+
+
+@contextmanager
+def held(folder: Path, ranks: Ranks | None) -> Iterator[None]:
+    """Make `folder`, and let no other run into it: the first process holds it for all."""
+    if not is_first(ranks):
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        yield
+
+
+def is_first(ranks: Ranks | None) -> bool:
+    """Whether this process reads and writes the run's files."""
+    return ranks is None or ranks.is_first
 
 
 def plan_recipe(recipe: Recipe) -> list[dict[str, Any]]:

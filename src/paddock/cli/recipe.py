@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,8 @@ def run(
         _show_stages(plan_recipe(read), as_json)
         return
     results = run_recipe(read, folder)
+    if int(os.environ.get("RANK", "0")):
+        return
     if as_json:
         print(json.dumps(results, ensure_ascii=False))
         return

@@ -11,8 +11,8 @@ from typing import Any
 
 from paddock.cli.options import AsJson, Config, Data, DryRun, Model, Out, Seed, Set, show
 from paddock.errors import SettingsError
-from paddock.recipe import Step, find_stage, run_step
-from paddock.run_dir import StageDir, locked
+from paddock.recipe import Step, find_stage, held, is_first, joined, run_step
+from paddock.run_dir import StageDir
 from paddock.settings import assign, parse, read_yaml
 
 
@@ -72,10 +72,10 @@ def run_stage(kind: str, out: Path, values: dict[str, Any], dry_run: bool, as_js
     if dry_run:
         show(stage.plan(settings), as_json)
         return
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out):
-        results = run_step(Step(out.name, kind, stage, settings, StageDir(out)))
-    show(results, as_json)
+    with joined() as ranks, held(out, ranks):
+        results = run_step(Step(out.name, kind, stage, settings, StageDir(out)), ranks)
+    if is_first(ranks):
+        show(results, as_json)
 
 
 def gather(config: Path | None, assignments: list[str] | None, **options: Any) -> dict[str, Any]:

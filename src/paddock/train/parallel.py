@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -22,6 +23,10 @@ from torch.distributed.tensor import DTensor
 from paddock.errors import SettingsError
 
 T = TypeVar("T")
+
+PATIENCE = timedelta(
+    hours=24
+)  # the other ranks wait while the first one encodes the data; a dead rank is torchrun's to notice
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,10 @@ class Ranks:
 
 @contextmanager
 def processes() -> Iterator[Ranks]:
-    """Join the processes that `torchrun` started (gloo on processors, nccl on GPUs), or be the only one."""
+    """Join the processes that `torchrun` started (gloo on processors, nccl on GPUs), or be the only one.
+
+    Within another such block this joins nothing anew: a whole run is one group, and each of its stages too.
+    """
     size, local_rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
@@ -82,7 +90,10 @@ def processes() -> Iterator[Ranks]:
     if size == 1:
         yield Ranks(0, 1, device)
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if dist.is_initialized():
+        yield Ranks(dist.get_rank(), size, device)
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Ranks(dist.get_rank(), size, device)
     finally:
