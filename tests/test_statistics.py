@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from paddock.statistics import Interval, clustered_bootstrap, mean_interval, permutation_test, sign_test, wilson_interval
+from paddock.statistics import (
+    Interval,
+    clustered_bootstrap,
+    grade_interval,
+    mean_interval,
+    permutation_test,
+    sign_test,
+    wilson_interval,
+)
 
 # Darwin's heights of 15 pairs of maize plants, crossed less self-fertilized, in eighths of an inch (Fisher 1935, table 3).
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
@@ -53,6 +61,33 @@ def test_wilson_covers_the_truth_by_exact_count(share):
     n = 100
     covered = [k for k in range(n + 1) if wilson_interval(k, n).lower <= share <= wilson_interval(k, n).upper]
     assert 0.92 < stats.binom.pmf(covered, n, share).sum() < 0.98
+
+
+def test_grades_of_zeros_and_ones_are_a_share():
+    assert grade_interval([1, 0, 1, 1, 0]) == wilson_interval(3, 5)
+
+
+def test_grades_that_are_all_right_leave_room_for_doubt():
+    # Newcombe (1998), table I: 0 of 20 is 0 to .1611, so 20 of 20 is .8389 to 1.
+    interval = grade_interval([1.0] * 20)
+    assert (interval.estimate, round(interval.lower, 4), interval.upper) == (1.0, 0.8389, 1.0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
+def test_an_interval_of_grades_holds_their_mean_within_0_and_1(grades):
+    interval = grade_interval(grades)
+    assert 0 <= interval.lower <= interval.estimate + 1e-12
+    assert interval.estimate - 1e-12 <= interval.upper <= 1
+    assert interval.estimate == pytest.approx(np.mean(grades))
+
+
+@pytest.mark.parametrize("shares", [[0.1, 0.2, 0.7], [0.5, 0.4, 0.1], [0.02, 0.0, 0.98]])
+def test_an_interval_of_grades_covers_the_truth_with_partial_credit(shares):
+    generator, truth, covered = np.random.default_rng(12), np.dot(shares, [0, 0.5, 1]), 0
+    for _ in range(1000):
+        interval = grade_interval(generator.choice([0, 0.5, 1], size=40, p=shares))
+        covered += interval.lower <= truth <= interval.upper
+    assert covered / 1000 > 0.935
 
 
 def test_mean_interval_equals_students_published_sleep_interval():
@@ -197,6 +232,7 @@ def test_sign_test_equals_scipys_binomial_test_without_ties(differences):
         lambda: wilson_interval(3, 2),
         lambda: wilson_interval(-1, 2),
         lambda: wilson_interval(1, 2, confidence=1.0),
+        lambda: grade_interval([0.5, 1.5]),
         lambda: mean_interval([1.0, math.nan]),
         lambda: mean_interval([[1.0, 2.0]]),
         lambda: clustered_bootstrap([1.0, 2.0], ["a"]),

@@ -36,7 +36,7 @@ class Interval:
         return {**{name: value if math.isfinite(value) else None for name, value in known.items()}, "n": self.n}
 
 
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
+def wilson_interval(successes: float, n: int, confidence: float = 0.95) -> Interval:
     """Wilson's score interval of a share of `n` independent trials (Wilson 1927; the paper gives no intervals).
 
     It stays within 0 and 1 and holds its coverage near them, where the usual plus-minus has none. With `n` 0 the estimate is
@@ -55,11 +55,23 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interva
     return Interval(share, lower, upper, n)
 
 
+def grade_interval(grades: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Interval of the mean of independent `grades` from 0 to 1, shape (n,): Wilson's, with their sum for the successes.
+
+    Of all grades with one mean, zeros and ones spread the most, so partial credit only makes it the safer. Unlike Student's
+    it has a width where all grades are 1, and stays within 0 and 1. No grade: as `wilson_interval`.
+    """
+    sample = _sample(grades)
+    if len(sample) and not 0 <= sample.min() <= sample.max() <= 1:
+        raise ValueError(f"grades from {sample.min()} to {sample.max()} are not all within 0 to 1")
+    return wilson_interval(min(float(sample.sum()), len(sample)), len(sample), confidence)
+
+
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     """Student's t interval of the mean of independent `values`, shape (n,).
 
     No value: all NaN. One value: its bounds are NaN, since one value says nothing of the spread. Equal values: no width at
-    all, which is right for a constant and too sure for a share (`wilson_interval` is for those).
+    all, which is right for a constant and too sure for shares and grades (`grade_interval` is for those).
     """
     sample, quantile = _sample(values), _upper_quantile(confidence)
     n = len(sample)

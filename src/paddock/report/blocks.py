@@ -118,7 +118,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class SpineItem:
-    """A stage of the run: how it stands, what it read and made, and its figures."""
+    """A stage of the run: how it stands, how long it worked (empty: unknown), what it read and made, and its figures."""
 
     name: str
     about: str

@@ -7,9 +7,9 @@ from pathlib import PurePath
 from paddock.progress import duration
 from paddock.report.blocks import Fact, Section, Spine, SpineItem
 from paddock.report.run_folder import Run, StageRecord
-from paddock.report.wording import UNKNOWN, finite, number, size, words
+from paddock.report.wording import finite, number, size, words
 
-FIGURES_SHOWN = 8
+FIGURES_SHOWN = 12
 
 
 def section(run: Run) -> Section:
@@ -34,7 +34,7 @@ def _item(run: Run, stage: StageRecord) -> SpineItem:
         name=stage.name,
         about=stage.kind if stage.kind != stage.name else "",
         state=stage.state,
-        duration=UNKNOWN if seconds is None else duration(seconds),
+        duration="" if seconds is None else duration(seconds),
         read=tuple(place_in_run(run, path) for path in stage.inputs),
         made=tuple(made),
         figures=_figures(stage),
