@@ -22,6 +22,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -238,7 +239,9 @@ def run_step(step: Step, ranks: Ranks | None = None) -> dict[str, Any]:
         finished = ranks.from_first(finished)
     if finished is not None:
         return finished
+    began = time.monotonic()
     results = step.stage.run(step.settings, step.folder) if is_first(ranks) or step.stage.is_parallel else {}
+    results.setdefault("seconds", time.monotonic() - began)
     if is_first(ranks):
         step.folder.complete(results)
     return ranks.from_first(results) if ranks else results

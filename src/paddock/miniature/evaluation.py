@@ -10,7 +10,7 @@ from typing import Any
 from paddock.miniature.graders import Grades, grade
 from paddock.miniature.tasks import GradedPrompt, Task
 from paddock.protocols import ChatModel, Completion, Sampling
-from paddock.statistics import clustered_bootstrap, mean_interval, wilson_interval
+from paddock.statistics import clustered_bootstrap, grade_interval, wilson_interval
 from paddock.text.dialog import Dialog, Message
 
 MAX_NEW_TOKENS = 48
@@ -165,7 +165,7 @@ def _by(
 
 
 def _mean(replies: Sequence[GradedReply]) -> dict[str, Any]:
-    return mean_interval([reply.grades.helpfulness for reply in replies if reply.grades]).as_row()
+    return grade_interval([reply.grades.helpfulness for reply in replies if reply.grades]).as_row()
 
 
 def _violations(replies: Sequence[GradedReply]) -> dict[str, Any]:

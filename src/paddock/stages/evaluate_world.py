@@ -50,7 +50,7 @@ def run(settings: EvaluateWorldSettings, stage_dir: StageDir) -> dict[str, Any]:
     stage_dir.write_samples(reply.to_row() for reply in replies)
     scores = list(score_rows(figures))
     for row in scores:
-        if row["group"] == OVERALL:
+        if row["group"] == OVERALL and row["estimate"] is not None:
             interval = f"{row['lower']:.3f} to {row['upper']:.3f}, n {row['n']}"
             say(f"{row['metric'].replace('_', ' ')} {row['estimate']:.3f} ({interval})")
     counts = {name: value for name, value in figures.items() if isinstance(value, int)}
