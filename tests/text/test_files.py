@@ -83,7 +83,6 @@ def test_lines_do_not_depend_on_the_size_of_a_chunk(tmp_path: Path, monkeypatch:
         (b'{"text": "x"', "not JSON", "not JSON: Expecting ',' delimiter at column 13"),
         (b'{"text": "caf\xe9"}', "invalid UTF-8", "invalid UTF-8: byte 0xe9 at position 13"),
         (b'["text"]', "not a JSON object", 'not a JSON object: ["text"]'),
-        (b"[" * 100_000, "not JSON", "nested too deeply to be read"),
     ],
 )
 def test_a_bad_line_is_named_and_the_next_is_read(tmp_path: Path, line: bytes, reason: str, problem: str):
@@ -91,6 +90,17 @@ def test_a_bad_line_is_named_and_the_next_is_read(tmp_path: Path, line: bytes, r
     assert isinstance(bad, RowError)
     assert (bad.reason, bad.problem) == (reason, problem)
     assert good == ROWS[0]
+
+
+@pytest.mark.parametrize("value", [b"[" * 100_000, b"9" * 5000])
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_json_beyond_the_parser_is_an_error_of_its_row_or_file(tmp_path: Path, value: bytes, kind: str):
+    path = write(tmp_path, f"a.{kind}", b'{"x": ' + value + b"}\n")
+    if kind == "jsonl":
+        assert [row.reason for row in rows_of(path)] == ["not JSON"]
+    else:
+        with pytest.raises(DataError, match="not JSON"):
+            rows_of(path)
 
 
 # --- JSON ---
@@ -103,7 +113,7 @@ def test_json_arrays_are_read_packed_or_not(tmp_path: Path, packing: str, indent
     assert rows_of(write(tmp_path, f"a.json{packing}", PACKINGS[packing](content))) == ROWS
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.dictionaries(st.text(max_size=8), values, max_size=4), max_size=5),
     st.integers(1, 40),
@@ -143,21 +153,22 @@ def test_an_empty_json_file_has_no_rows(tmp_path: Path, content: bytes):
 
 
 @pytest.mark.parametrize(
-    ("content", "line"),
+    ("content", "line", "problem"),
     [
-        (b'[{"text": "x"},\n', 2),
-        (b'[{"text": "x"},\n{"text": "y', 2),
-        (b'[{"text": "x"},\n{text: "y"}]', 2),
-        (b"[\n\n<html>", 3),
-        (b'[{"text":\n"x\xff"}]', 2),
-        (b'[{"text":\n"x\xc3', 2),
+        (b'[{"text": "x"},\n', 2, "not JSON: the file ends too early"),
+        (b'[{"text": "x"},\n{"text": "y', 2, "not JSON: Unterminated string starting at"),
+        (b'[{"text": "x"},\n{text: "y"}]', 2, "not JSON: Expecting property name enclosed in double quotes"),
+        (b'[{"text":\n"x" "y"}]', 2, "not JSON: Expecting ',' delimiter"),
+        (b"[\n\n<html>", 3, "not JSON: Expecting value"),
+        (b'[{"text":\n"x\xff"}]', 2, "invalid UTF-8: byte 0xff"),
+        (b'[{"text":\n"x\xc3', 2, "invalid UTF-8: the last character is cut short"),
     ],
 )
-def test_a_damaged_array_is_an_error_with_its_line(tmp_path: Path, content: bytes, line: int):
+def test_a_damaged_array_is_an_error_with_its_line(tmp_path: Path, content: bytes, line: int, problem: str):
     path = write(tmp_path, "a.json", content)
     with pytest.raises(DataError) as caught:
         rows_of(path)
-    assert (caught.value.path, caught.value.line) == (path, line)
+    assert (caught.value.path, caught.value.line, caught.value.problem) == (path, line, problem)
 
 
 def test_a_fault_is_found_without_reading_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -170,7 +181,7 @@ def test_a_fault_is_found_without_reading_on(tmp_path: Path, monkeypatch: pytest
 # --- plain text ---
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.sampled_from("ab \n\r🦙é")), st.integers(1, 9), st.integers(1, 20))
 def test_documents_of_a_text_put_together_are_the_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, size: int, chunk: int

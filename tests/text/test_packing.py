@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddock.errors import DataError
@@ -237,6 +237,7 @@ def test_packing_draws_from_the_seed_which_items_meet():
 # --- store ---
 
 
+@settings(max_examples=30)
 @given(
     st.lists(st.lists(st.integers(0, 65_535), min_size=1, max_size=20), min_size=1, max_size=20),
     st.booleans(),

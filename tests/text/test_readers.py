@@ -18,7 +18,6 @@ from paddock.text.dialog import Dialog, Message
 from paddock.text.readers import (
     ReadReport,
     Source,
-    fingerprints,
     locations,
     read_conversations,
     read_dialogs,
@@ -87,15 +86,6 @@ def test_a_missing_source_is_an_error_before_anything_is_read(tmp_path: Path):
 def test_a_source_without_readable_files_is_an_error(tmp_path: Path, name: str):
     with pytest.raises(DataError, match="there is no file to read"):
         read_documents([str(tmp_path / name)])
-
-
-def test_fingerprints_follow_contents(tmp_path: Path):
-    path = documents(tmp_path / "a.jsonl", 1)
-    before = fingerprints([tmp_path, "hf://owner/name"])
-    documents(tmp_path / "a.jsonl", 2)
-    after = fingerprints([tmp_path, "hf://owner/name"])
-    assert before.keys() == after.keys() == {path, "hf://owner/name"}
-    assert before[path] != after[path]
 
 
 # --- weights ---

@@ -110,6 +110,12 @@ def test_a_prompt_without_an_answer_is_read_from_each_form(row: dict[str, Any]):
         dialog_of(row)
 
 
+@pytest.mark.parametrize("messages", [[], [ASSISTANT], [USER, ASSISTANT, ASSISTANT]])
+def test_a_prompt_is_not_read_from_a_dialog_in_disorder(messages: list[dict[str, str]]):
+    with pytest.raises(RowError, match="wrong order of roles"):
+        prompt_of({"messages": messages})
+
+
 def test_metadata_of_a_prompt_is_kept():
     row = {"prompt": "hi", "id": 17, "domain": "safety", "risk_category": "unqualified advice"}
     assert prompt_of(row) == Dialog((Message("user", "hi"),), "17", "safety", "unqualified advice")

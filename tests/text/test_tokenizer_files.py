@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from jinja2.exceptions import TemplateError
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer, LlamaTokenizer, PreTrainedTokenizerBase
 
 from paddock.text.chat_format import encode_dialog, encode_prompt
 from paddock.text.dialog import Dialog, Message
@@ -47,6 +48,25 @@ def test_ids_are_equal_on_web_documents(in_both: Both, real_data: Path):
         texts = [json.loads(line)["text"] for line in file]
     ours, theirs = in_both
     assert in_transformers(theirs, texts) == ours.encode_batch(texts)
+
+
+def test_ids_are_equal_to_transformers_own_reading_of_the_released_model(
+    released_tokenizer: Tokenizer, real_data: Path, hard_texts: list[str], tmp_path: Path
+):
+    shutil.copy(real_data / "llama2c" / "tokenizer.model", tmp_path)
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    assert in_transformers(theirs, hard_texts) == released_tokenizer.encode_batch(hard_texts)
+
+
+def test_the_class_for_llama_differs_only_where_a_text_begins_with_a_space(
+    released_tokenizer: Tokenizer, hard_texts: list[str], tmp_path: Path
+):
+    released_tokenizer.save(tmp_path)
+    theirs = LlamaTokenizer.from_pretrained(tmp_path)
+    texts = [text for text in hard_texts if not text.startswith((" ", "▁"))]
+    assert in_transformers(theirs, texts) == released_tokenizer.encode_batch(texts)
+    dialog = Dialog((Message("user", " hi"), Message("assistant", "x  y "), Message("user", "z")))
+    assert theirs.apply_chat_template(chat(dialog))["input_ids"] == encode_prompt(released_tokenizer, dialog)
 
 
 def test_decoded_texts_are_equal(in_both: Both, hard_texts: list[str]):

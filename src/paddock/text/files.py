@@ -113,8 +113,8 @@ def _parse(line: bytes) -> Row | RowError:
         return RowError(
             "not JSON", f"not JSON: {error.msg} at column {error.colno}", mend="Each line must be one JSON object"
         )
-    except RecursionError:
-        return RowError("not JSON", "nested too deeply to be read")
+    except (RecursionError, ValueError) as error:  # nested too deeply, or an integer of thousands of digits
+        return RowError("not JSON", f"cannot be read ({error})")
 
 
 def _object(value: Any) -> Row | RowError:
@@ -159,13 +159,13 @@ def _json_values(path: str) -> Iterator[tuple[int, Row | RowError]]:
         try:
             value, end = decoder.raw_decode(buffer, place)
             whole = isinstance(value, dict) or end < len(buffer) or ended
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             if ended and place == len(buffer) and not in_array:
                 return
             if ended or not _may_be_unfinished(error, len(buffer)):
-                problem = "the array ends too early" if ended else getattr(error, "msg", "nested too deeply")
-                line += buffer.count("\n", place, getattr(error, "pos", place))
-                raise DataError(path, f"not JSON: {problem}", line=line) from None
+                fault = getattr(error, "pos", place)
+                problem = "the file ends too early" if fault >= len(buffer) else getattr(error, "msg", str(error))
+                raise DataError(path, f"not JSON: {problem}", line=line + buffer.count("\n", place, fault)) from None
             whole = False
         if whole:
             yield line, _object(value)

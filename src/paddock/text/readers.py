@@ -17,7 +17,6 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paddock.errors import DataError, did_you_mean
-from paddock.run_dir import fingerprint
 from paddock.text.chat_format import dialog_text
 from paddock.text.dialog import Dialog, Preference
 from paddock.text.files import HUB, SUFFIXES, Row, RowError, is_readable, read_rows
@@ -133,12 +132,6 @@ def locations(source: AnySource) -> list[str]:
         raise DataError(path, "there is no file to read", mend=f"Known endings: {', '.join(SUFFIXES)}")
     siblings = [other.name for other in Path(path).parent.glob("*")]
     raise DataError(path, "there is no such file or folder", mend=did_you_mean(Path(path).name, siblings).strip())
-
-
-def fingerprints(sources: Iterable[AnySource]) -> dict[str, str]:
-    """A hash of the contents of each file of `sources`; of a hub data set, its name."""
-    found = [place for source in sources for place in locations(source)]
-    return {place: place if place.startswith(HUB) else fingerprint(Path(place)) for place in found}
 
 
 def _read(

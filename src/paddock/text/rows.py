@@ -64,9 +64,9 @@ def conversation_of(row: Row) -> Dialog:
 def prompt_of(row: Row) -> Dialog:
     """The prompt of any dialog form: the dialog up to its last user message. Raises RowError."""
     messages = _messages(row)
-    while messages and messages[-1].role == "assistant":
-        messages.pop()
     _check_order(messages)
+    if messages[-1].role == "assistant":
+        messages.pop()
     return _dialog(messages, row)
 
 

@@ -28,8 +28,8 @@ def hugging_face_files(processor: SentencePieceProcessor) -> dict[str, str]:
 def tokenizer_config(processor: SentencePieceProcessor) -> dict[str, Any]:
     """What transformers reads first.
 
-    The class is the generic one because transformers 5's LlamaTokenizer throws the normalizer of `tokenizer.json` away and
-    then drops the first of several leading spaces.
+    The class is the generic one: transformers 5's LlamaTokenizer builds its own normalizer in place of that of
+    `tokenizer.json`, and drops the first of several leading spaces.
     """
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -38,6 +38,7 @@ def tokenizer_config(processor: SentencePieceProcessor) -> dict[str, Any]:
         "unk_token": processor.id_to_piece(processor.unk_id()),
         "add_bos_token": True,
         "add_eos_token": False,
+        "legacy": True,  # whoever names LlamaTokenizer gets a space after BOS, as in Meta's code
         "clean_up_tokenization_spaces": False,
         "model_max_length": 10**9,
     }
