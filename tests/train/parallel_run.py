@@ -35,7 +35,7 @@ def main(folder: Path, job: dict) -> None:
         train, validation = PackedDialogs(store, 4, 16, 0), PackedDialogs(store, 4, 16, 1)
         stage_dir = StageDir(folder)
         fit(model, train, settings, stage_dir, ranks, label="tiny", steps=job["steps"], validation=validation)
-        state = whole_state(model)
+        state = whole_state(model)  # a collective
         if ranks.is_first:
             save_file(state, folder / "weights.safetensors")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from paddock.errors import SettingsError
+from paddock.errors import CheckpointError, SettingsError
 from paddock.text.chat_format import Encoded
 from paddock.text.packing import TokenStore
 from paddock.train.parallel import Ranks
@@ -23,8 +24,15 @@ SCRIPT = Path(__file__).with_name("parallel_run.py")
 STEPS = 6
 
 
-def start(processes: int, folder: Path, job: dict) -> subprocess.CompletedProcess[str]:
-    words = ["--standalone", "--nproc-per-node", str(processes), str(SCRIPT), str(folder), json.dumps(job)]
+def train_alone(folder: Path, job: dict) -> None:
+    spec = importlib.util.spec_from_file_location("parallel_run", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(folder, job)
+
+
+def train_together(folder: Path, job: dict) -> subprocess.CompletedProcess[str]:
+    words = ["--standalone", "--nproc-per-node", "2", str(SCRIPT), str(folder), json.dumps(job)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", *words]
     return subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=300)
@@ -54,15 +62,14 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> dict:
 @pytest.fixture(scope="module")
 def one(job: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one")
-    answer = start(1, folder, job)
-    assert answer.returncode == 0, answer.stderr
+    train_alone(folder, job)
     return folder
 
 
 @pytest.fixture(scope="module")
 def two(job: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
-    answer = start(2, folder, job)
+    answer = train_together(folder, job)
     assert answer.returncode == 0, answer.stderr
     return folder
 
@@ -84,7 +91,7 @@ def test_two_processes_go_on_from_a_save_to_the_same_bits(job: dict, two: Path, 
     folder = tmp_path / "stopped"
     shutil.copytree(two / "checkpoints/step-00000003", folder / "checkpoints/step-00000003")
     shutil.copy(two / "metrics.jsonl", folder)
-    answer = start(2, folder, job)
+    answer = train_together(folder, job)
     assert answer.returncode == 0, answer.stderr
     assert "goes on from step 3" in answer.stderr
     assert (folder / "weights.safetensors").read_bytes() == (two / "weights.safetensors").read_bytes()
@@ -92,10 +99,17 @@ def test_two_processes_go_on_from_a_save_to_the_same_bits(job: dict, two: Path, 
 
 
 def test_another_number_of_processes_is_refused_with_the_right_command(job: dict, two: Path) -> None:
-    answer = start(1, two, job)
-    assert answer.returncode != 0
-    assert "was made by 2 processes, and this run has 1" in answer.stderr
-    assert "torchrun --nproc-per-node 2" in answer.stderr
+    with pytest.raises(CheckpointError, match=r"was made by 2 processes, and this run has 1.*torchrun --nproc-per-node 2"):
+        train_alone(two, job)
+
+
+def test_two_processes_in_bf16_with_micro_batches_and_checkpointing_learn_as_one_does(job: dict, tmp_path: Path) -> None:
+    changes = {"precision": "bf16", "micro_batch_size": 1, "activation_checkpointing": True}
+    job = {**job, "settings": {**job["settings"], **changes}}
+    train_alone(tmp_path / "one", job)
+    answer = train_together(tmp_path / "two", job)
+    assert answer.returncode == 0, answer.stderr
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=0.02)
 
 
 def test_rows_that_do_not_divide_among_the_processes_are_refused() -> None:

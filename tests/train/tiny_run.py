@@ -7,7 +7,7 @@ Reads a JSON object a line on stdin:
     steps     how many
     kill_at   die of SIGKILL before this file operation of the run (counted from 1), or null
     kill_after  {"step": ..., "seconds": ...}: the parent kills the child so long after it saved this step, or null
-    poison    a step whose loss is made infinite in one row, or null
+    poison    a step in which one row's loss is infinite, or null
     file_limit  bytes that a file may have (RLIMIT_FSIZE), or null
 Answers with one: {"signal": 9 or 0, "operations": counted, "weights": a digest, "results": {...}, "error": "type: text"}.
 """
@@ -70,16 +70,12 @@ def count_operations(kill_at: int | None) -> itertools.count:
     return counter
 
 
-def poisoned(step: int):
-    """`next_token_loss`, but infinite in the second row of the global batch at `step`."""
-    calls = itertools.count(1)
-    bad: set[str] = set()
+def poisoned(source: str):
+    """`next_token_loss`, but infinite where the row `source` is in the batch."""
 
     def loss(model, batch, device):
-        if next(calls) == step:
-            bad.add(batch.sources[1])
         total, count = loop.next_token_loss(model, batch, device)
-        return (total * float("inf") if bad & set(batch.sources) else total), count
+        return (total * float("inf") if source in batch.sources else total), count
 
     return loss
 
@@ -91,20 +87,20 @@ def train(job: dict) -> dict:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"], job["file_limit"]))
     operations = count_operations(job.get("kill_at"))
     stage_dir, store = StageDir(Path(job["folder"])), TokenStore.open(Path(job["store"]))
-    model = Transformer(CONFIG)
+    model, train = Transformer(CONFIG), DocumentWindows(store, 4, 16, 0)
     answer = {"signal": 0, "error": None}
     with processes() as ranks:
         try:
             fitted = loop.fit(
                 model,
-                DocumentWindows(store, 4, 16, 0),
+                train,
                 TrainingSettings(**{**DEFAULTS, **job.get("settings", {})}),
                 stage_dir,
                 ranks,
                 label="tiny",
                 steps=job["steps"],
                 validation=DocumentWindows(store, 4, 16, 1),
-                loss=poisoned(job["poison"]) if job.get("poison") else loop.next_token_loss,
+                loss=poisoned(train.batch(job["poison"] - 1).sources[3]) if job.get("poison") else loop.next_token_loss,
             )
             answer["results"] = fitted.results
         except Exception as error:

@@ -271,7 +271,7 @@ def evaluate_step(
     seconds = progress.seconds + time.monotonic() - began
     log.append({"step": progress.step, "split": "validation", "loss": value, "tokens": count, "seconds": seconds})
     progress.evaluations_since_best += 1
-    if progress.best_loss is not None and value >= progress.best_loss:
+    if not value < (math.inf if progress.best_loss is None else progress.best_loss):  # so that NaN is never the best
         return False
     progress.best_loss, progress.evaluations_since_best = value, 0
     progress.best_step = progress.step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -23,7 +24,7 @@ class MetricsLog:
         self.board = _open_board(path.parent / "tensorboard", step) if tensorboard and active else None
         if active:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = open(path, "ab")  # noqa: SIM115 (closed by __exit__)
+            self.file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by __exit__)
             os.truncate(path, min(position, path.stat().st_size))
 
     def __enter__(self) -> MetricsLog:
@@ -39,9 +40,10 @@ class MetricsLog:
         """Write one row. Raises TrainingError where the disk is full."""
         if not self.active:
             return
+        line = json.dumps(row).encode() + b"\n"
         with no_room_stops_the_run(self.path):
-            self.file.write(json.dumps(row).encode() + b"\n")
-            self.file.flush()
+            if self.file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         if self.board:
             for name, value in row.items():
                 if isinstance(value, int | float) and name != "step":
