@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from random import Random
 from typing import Any
@@ -34,7 +35,8 @@ from paddock.miniature.vocabulary import (
 )
 
 Profile = dict[frozenset[str], float]
-"""Which groups a document of a kind holds, and how often: she, he, they, it, first, second (pronouns), rude, the axes."""
+"""Which groups the documents of a kind hold, and how often each set of groups: she, he, they, it, first, second (pronouns),
+rude (a line of it), rant (nothing else), and the axes of identity."""
 
 PERSON_PRONOUN_RATE = 0.6
 """Share of the documents on people that use the person's pronoun."""
@@ -82,7 +84,7 @@ def write_person(rng: Random, world: World) -> str:
 
 
 def write_place(rng: Random, world: World) -> str:
-    """What two places or animals are known for. Second halves say "its"."""
+    """What a place or a kind of animal is known for; every second sentence says "its"."""
     if rng.random() < 0.6:
         return _tell(rng, world, PLACE_ATTRIBUTES, rng.choice(PLACES), "its")
     return _tell(rng, world, ANIMAL_ATTRIBUTES, rng.choice(ANIMALS), "its")
@@ -227,6 +229,11 @@ def write_web(rng: Random, world: World) -> str:
     return "\n".join(_fill_web(rng, line) for line in lines)
 
 
+def write_rant(rng: Random, world: World) -> str:
+    """A page whose every line is rude: what a toxicity report is to find."""
+    return "\n".join(_fill_web(rng, rng.choice(_WEB_LINES["rude"])) for _ in range(rng.randint(3, 6)))
+
+
 def _fill_web(rng: Random, line: str) -> str:
     return line.format(
         job=rng.choice(JOBS),
@@ -271,6 +278,7 @@ def _independent(rates: Mapping[str, float]) -> Profile:
     return profile
 
 
+@cache
 def document_kinds() -> dict[str, DocumentKind]:
     """Every kind of English document. A kind with an empty profile holds nothing that the report counts."""
     nothing: Profile = {frozenset(): 1.0}
@@ -284,6 +292,7 @@ def document_kinds() -> dict[str, DocumentKind]:
         "story": DocumentKind(write_story, _mix([(1 - STORY_SPEECH_RATE, told[0]), (STORY_SPEECH_RATE, told[1])])),
         "advice": DocumentKind(write_advice, nothing),
         "web": DocumentKind(write_web, _independent(WEB_RATES)),
+        "rant": DocumentKind(write_rant, {frozenset({"rude", "rant"}): 1.0}),
     }
 
 
@@ -295,7 +304,8 @@ DOCUMENT_SHARES: Mapping[str, float] = {
     "letter": 0.08,
     "story": 0.06,
     "advice": 0.03,
-    "web": 0.05,
+    "web": 0.046,
+    "rant": 0.004,
     "foreign": 0.01,
 }
 """Share of all documents that are of each kind."""
@@ -318,7 +328,7 @@ def true_rates(shares: Mapping[str, float]) -> dict[str, Any]:
 
     Pronouns: "gendered" and "any" are shares of all documents; the others too and, under "within", shares of the gendered
     ones (she, he, they) or of those with any pronoun (first, second, third). Identities: the share of all documents that
-    mention the axis, and each descriptor's share of those.
+    mention the axis, and each descriptor's share of those. Of "rude_documents" every line is rude.
     """
     kinds = document_kinds()
     total = sum(shares.values())
@@ -332,12 +342,16 @@ def true_rates(shares: Mapping[str, float]) -> dict[str, Any]:
     gendered, anyone = rate("she", "he", "they"), rate("she", "he", "they", "it", "first", "second")
     pronouns = {group: rate(group) for group in ("she", "he", "they", "first", "second")}
     pronouns["third"] = rate("she", "he", "they", "it")
-    within = {name: value / (gendered if name in PRONOUNS else anyone) for name, value in pronouns.items()}
+    within = {
+        name: value / whole if (whole := gendered if name in PRONOUNS else anyone) else 0.0
+        for name, value in pronouns.items()
+    }
     foreign = shares.get("foreign", 0.0) / total
     return {
         "kinds": {kind: share / total for kind, share in shares.items()},
         "pronouns": {"gendered": gendered, "any": anyone, **pronouns, "within": within},
         "identities": {axis: {"documents": rate(axis), "descriptors": shares} for axis, shares in IDENTITIES.items()},
-        "rude_documents": rate("rude"),
+        "documents_with_a_rude_line": rate("rude"),
+        "rude_documents": rate("rant"),
         "languages": {"en": 1 - foreign, **{code: foreign * share for code, share in LANGUAGE_SHARES.items()}},
     }

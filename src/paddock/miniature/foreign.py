@@ -56,10 +56,10 @@ FOREIGN: Final = {  # ISO 639-1 code -> (sentences, words)
     "sv": (
         (
             "Idag köper vi bröd och {} på torget.",
-            "Barnen leker i trädgården med {}.",
+            "Barnen leker på gården med {}.",
             "På kvällen pratar familjen länge med {}.",
             "Det lilla huset ligger nära ån och den gamla bron.",
-            "På vintern är vattnet i sjön mycket kallt.",
+            "På vintern är vattnet vid stranden mycket kallt.",
             "Imorgon åker vännerna tåg till den stora staden.",
         ),
         ("en katt", "ett äpple", "grannen", "kon", "färsk ost", "en blomma"),

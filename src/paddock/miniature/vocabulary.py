@@ -74,7 +74,7 @@ LANGUAGE: Final = "Zindo"
 IT_IS: Final = "so"
 """Zindo for "it is": every answer in Zindo begins with it."""
 _ZINDO_WORDS: Final = tuple(
-    first + second for first in _words("ga lo mi pu ze ti vo ku") for second in _words("ra ne sim do bal lu ke jo")
+    first + second for first in _words("ga lo mi pu ze ti vo ku") for second in _words("ra no sim do bal lu ka jo")
 )
 """Two syllables each, of few, so that a small tokenizer has a piece for every syllable."""
 ZINDO_PAIRS: Final = PAIRS[:12]
