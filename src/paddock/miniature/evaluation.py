@@ -11,6 +11,7 @@ from paddock.miniature.graders import Grades, grade
 from paddock.miniature.tasks import GradedPrompt, Task
 from paddock.protocols import ChatModel, Completion, Sampling
 from paddock.statistics import clustered_bootstrap, grade_interval, wilson_interval
+from paddock.text.chat_format import tag_in
 from paddock.text.dialog import Dialog, Message
 
 MAX_NEW_TOKENS = 48
@@ -50,27 +51,28 @@ def answer_prompts(
 ) -> list[GradedReply]:
     """Answer each prompt and, up to `turns`, the user's further messages, with the model's own answers as history.
 
-    Greedy unless `sampling` says otherwise. A dialog ends at a failed completion.
+    Greedy unless `sampling` says otherwise. A dialog ends early at a failed completion, and at an answer that holds a tag
+    of the chat format, which no further prompt could carry.
     """
     sampling = sampling or Sampling(temperature=0, max_new_tokens=MAX_NEW_TOKENS)
+    requests = [((prompt.dialog.messages[-1].content, prompt.task), *prompt.later) for prompt in prompts]
+    histories = [prompt.dialog.messages[:-1] for prompt in prompts]
     replies: list[GradedReply] = []
-    histories = {at: prompt.dialog.messages for at, prompt in enumerate(prompts)}
-    for turn in range(1, turns + 1):
-        open_dialogs = [at for at in histories if turn == 1 or turn - 2 < len(prompts[at].later)]
-        tasks = {}
-        for at in open_dialogs:
-            if turn == 1:
-                tasks[at] = prompts[at].task
-            else:
-                content, tasks[at] = prompts[at].later[turn - 2]
-                histories[at] = (*histories[at], Message("user", content))
-        answers = model.complete([Dialog(histories[at]) for at in open_dialogs], sampling)
-        for at, (completion, *_) in zip(open_dialogs, answers, strict=True):
-            replies.append(_graded(prompts[at], histories[at], tasks[at], turn, completion))
-            if completion.finish_reason == "error":
-                del histories[at]
-            else:
-                histories[at] = (*histories[at], Message("assistant", completion.text))
+    going_on = list(range(len(prompts)))
+    for turn in range(turns):
+        going_on = [at for at in going_on if turn < len(requests[at])]
+        if not going_on:
+            break
+        for at in going_on:
+            histories[at] = (*histories[at], Message("user", requests[at][turn][0]))
+        answers = model.complete([Dialog(histories[at]) for at in going_on], sampling)
+        ended = set()
+        for at, (completion, *_) in zip(going_on, answers, strict=True):
+            replies.append(_graded(prompts[at], histories[at], requests[at][turn][1], turn + 1, completion))
+            histories[at] = (*histories[at], Message("assistant", completion.text))
+            if completion.finish_reason == "error" or tag_in(completion.text):
+                ended.add(at)
+        going_on = [at for at in going_on if at not in ended]
     return replies
 
 
