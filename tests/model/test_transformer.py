@@ -40,7 +40,7 @@ def test_no_token_sees_a_later_one():
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=5))
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5))
 def test_packed_segments_give_the_logits_that_each_gives_alone(lengths):
     model = network()
     ids = tokens(1, sum(lengths) + 2)
