@@ -11,30 +11,33 @@ import torch
 from paddock.model.checkpoint import load_model, save_model
 from paddock.model.config import ModelConfig
 from paddock.model.generation import LocalChatModel
+from paddock.model.size import count_parameters, saved_elements
 from paddock.model.transformer import Transformer
 from paddock.protocols import Prompt, Sampling
 from paddock.run_dir import StageDir
 from paddock.text.dialog import Dialog
 from paddock.text.tokenizer import Tokenizer
-from paddock.train.loop import Fitted
+from paddock.train.loop import Fitted, rows_at_once
 from paddock.train.parallel import whole_state
 from paddock.train.precision import estimate_seconds
 from paddock.train.settings import TrainingSettings
 
 SAMPLING = Sampling(temperature=0.7, top_p=0.9, max_new_tokens=128)
-BYTES_PER_PARAMETER = 16  # float32 weights, gradients and AdamW's two moments
+FLOAT_BYTES = 4
+STATE_BYTES = 16  # a parameter's float32 weight, gradient and two moments of AdamW
 
 
 def plan_figures(config: ModelConfig, settings: TrainingSettings, steps: int, context: int) -> dict[str, Any]:
-    """What a dry run says of the work: steps, parameters, memory of a device, time (both estimates)."""
-    with torch.device("meta"):
-        parameters = sum(parameter.numel() for parameter in Transformer(config).parameters())
+    """What a dry run says of the work: steps, parameters, and estimates of one device's memory and time."""
+    parameters = count_parameters(config)["total"]
+    rows = rows_at_once(settings.batch_size, context, settings.micro_batch_size)
+    activations = rows * context * saved_elements(config, settings.activation_checkpointing) * FLOAT_BYTES
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "steps": steps,
         "parameters": parameters,
-        "memory_bytes": parameters * BYTES_PER_PARAMETER,
-        "seconds": estimate_seconds(parameters, steps * settings.batch_size * context, device, 1),
+        "memory_bytes": parameters * STATE_BYTES + activations,
+        "estimated_seconds": estimate_seconds(parameters, steps * settings.batch_size * context, device, 1),
     }
 
 

@@ -85,10 +85,15 @@ def micro_batches(batch: Batch, ranks: Ranks, size: int | None) -> Iterator[Batc
     """This rank's share of a step's rows, at most `size` rows at a time and always the same number; None: 16,384 tokens."""
     rows, tokens = batch.token_ids.shape
     share = ranks.share(rows)
+    at_once = rows_at_once(len(share), tokens, size)
+    for start in share[::at_once]:
+        yield batch.rows(start, start + at_once)
+
+
+def rows_at_once(rows: int, tokens: int, size: int | None) -> int:
+    """How many of a device's `rows` rows of `tokens` tokens make a micro-batch: the largest equal part within the limit."""
     limit = size or max(TOKENS_AT_ONCE // tokens, 1)
-    size = max(divisor for divisor in range(1, len(share) + 1) if len(share) % divisor == 0 and divisor <= limit)
-    for start in share[::size]:
-        yield batch.rows(start, start + size)
+    return max(divisor for divisor in range(1, rows + 1) if rows % divisor == 0 and divisor <= limit)
 
 
 def accumulate(setup: Setup, batch: Batch, loss: Loss, micro_batch_size: int | None) -> tuple[float, int]:

@@ -24,9 +24,8 @@ from paddock.errors import SettingsError
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(
-    hours=24
-)  # the other ranks wait while the first one encodes the data; a dead rank is torchrun's to notice
+# The other ranks wait while the first one encodes the data; a dead rank is torchrun's to notice.
+PATIENCE = timedelta(hours=24)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,108 @@
+"""What the tests of stages share: a small corpus, small dialogs, a tokenizer, and a pretrained model."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from paddock.run_dir import StageDir
+from paddock.settings import parse
+from paddock.stages import pretrain
+from paddock.text.tokenizer import train_tokenizer
+
+NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Fritz")
+THINGS = ("apples", "boats", "cats", "drums", "eggs", "flutes")
+
+
+def sentence(draw: random.Random) -> str:
+    return f"{draw.choice(NAMES)} has {draw.randint(2, 99)} {draw.choice(THINGS)} and likes {draw.choice(THINGS)}."
+
+
+@pytest.fixture(scope="session")
+def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 short documents."""
+    draw, path = random.Random(0), tmp_path_factory.mktemp("data") / "documents.jsonl"
+    texts = [" ".join(sentence(draw) for _ in range(draw.randint(1, 6))) for _ in range(120)]
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+@pytest.fixture(scope="session")
+def dialogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """100 dialogs of one or two turns; what a thing is answered with follows from the question."""
+    draw, path = random.Random(1), tmp_path_factory.mktemp("data") / "dialogs.jsonl"
+    rows = []
+    for _ in range(100):
+        messages = []
+        for _ in range(draw.randint(1, 2)):
+            name, thing = draw.choice(NAMES), draw.choice(THINGS)
+            messages += [
+                {"role": "user", "content": f"What does {name} like? {name} likes {thing} {draw.randint(2, 99)}."},
+                {"role": "assistant", "content": f"{name} likes {thing}."},
+            ]
+        rows.append({"messages": messages})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tokenizer(documents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tokenizer of 320 pieces."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    texts = [json.loads(line)["text"] for line in documents.read_text().splitlines()]
+    train_tokenizer(texts, 320).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pretrain_values(documents: Path, tokenizer: Path) -> dict:
+    """Settings of a run of a second or two."""
+    return {
+        "data": [str(documents)],
+        "tokenizer": str(tokenizer),
+        "model": "miniature",
+        "shape": {"dim": 32, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "ffn_dim": 48, "context_length": 160},
+        "context": 32,
+        "batch_size": 8,
+        "learning_rate": 1e-2,
+        "steps": 12,
+        "precision": "f32",
+        "compile": "off",
+        "log_every": 4,
+        "evaluate_every": 4,
+        "save_every": 4,
+        "validation_share": 0.1,
+        "samples": 2,
+    }
+
+
+@pytest.fixture(scope="session")
+def pretrained(pretrain_values: dict, tmp_path_factory: pytest.TempPathFactory) -> StageDir:
+    """A complete stage of pretraining."""
+    stage_dir = StageDir(tmp_path_factory.mktemp("runs") / "pretrain")
+    settings = parse(pretrain.PretrainSettings, pretrain_values, "test")
+    stage_dir.begin("pretrain", settings.model_dump(mode="json"), {})
+    stage_dir.complete(pretrain.run(settings, stage_dir))
+    return stage_dir
+
+
+@pytest.fixture(scope="session")
+def sft_values(dialogs: Path, pretrained: StageDir) -> dict:
+    """Settings of a run of a second or two."""
+    return {
+        "data": [str(dialogs)],
+        "model": str(pretrained.model),
+        "batch_size": 4,
+        "learning_rate": 1e-2,
+        "epochs": 1,
+        "precision": "f32",
+        "compile": "off",
+        "log_every": 2,
+        "evaluate_every": 5,
+        "save_every": 4,
+        "validation_share": 0.1,
+        "samples": 2,
+    }

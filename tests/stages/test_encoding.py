@@ -1,0 +1,102 @@
+"""How a stage's rows are held out and encoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paddock.errors import DataError
+from paddock.stages.encoding import Rows, encode_rows
+from paddock.text.chat_format import Encoded
+from paddock.text.packing import TokenStore
+from paddock.text.readers import Source
+from paddock.train.parallel import Ranks
+
+ALONE = Ranks(0, 1, torch.device("cpu"))
+SOURCE = (Source(path="words"),)
+
+
+def rows_of(words: list[str], share: float, validation: list[str] | None = None) -> Rows[str]:
+    """Rows that are words, each encoded as its characters."""
+
+    def read(sources, report):
+        for word in words if sources == SOURCE else validation:
+            report.rows += 1
+            yield word
+
+    return Rows(
+        data=SOURCE,
+        validation=(Source(path="others"),) if validation is not None else (),
+        validation_share=share,
+        read=read,
+        key=lambda word: word,
+        size=len,
+        encode=lambda some: (Encoded([ord(letter) for letter in word]) for word in some),
+    )
+
+
+def learnt(rows: Rows[str]) -> list[str]:
+    from paddock.text.readers import ReadReport
+
+    return list(rows.learnt_from(ReadReport()))
+
+
+@given(st.lists(st.text(min_size=1), min_size=2), st.floats(0.01, 0.9))
+def test_each_row_is_learnt_from_or_held_out_and_copies_fall_together(words: list[str], share: float) -> None:
+    rows = rows_of(words, share)
+    held_out, kept = list(rows.held_out()), learnt(rows)
+    assert sorted(held_out + kept) == sorted(words)
+    assert held_out
+    assert not set(held_out) & set(kept)
+
+
+@given(st.lists(st.text(min_size=1), min_size=40, unique=True), st.lists(st.text(min_size=1)))
+def test_a_row_stays_on_its_side_whatever_stands_beside_it(words: list[str], more: list[str]) -> None:
+    before, after = rows_of(words, 0.5), rows_of(words + more, 0.5)
+    assert set(before.held_out()) <= set(after.held_out())
+    assert set(learnt(before)) <= set(learnt(after))
+
+
+def test_the_share_is_about_that_asked_for() -> None:
+    rows = rows_of([f"word {number}" for number in range(10_000)], 0.05)
+    assert len(list(rows.held_out())) == pytest.approx(500, abs=100)  # more than four standard deviations
+
+
+def test_a_share_too_small_for_a_small_corpus_holds_out_one_row() -> None:
+    assert len(list(rows_of(["one", "two", "three"], 1e-9).held_out())) == 1
+
+
+def test_without_a_share_nothing_is_held_out() -> None:
+    rows = rows_of(["one", "two"], 0.0)
+    assert learnt(rows) == ["one", "two"]
+    assert list(rows.held_out()) == []
+
+
+def test_validation_files_are_held_out_instead_of_a_share() -> None:
+    rows = rows_of(["one", "two"], 0.5, validation=["three"])
+    assert learnt(rows) == ["one", "two"]
+    assert list(rows.held_out()) == ["three"]
+
+
+def test_what_is_encoded_once_is_not_encoded_again(tmp_path: Path) -> None:
+    words = ["one", "two", "three", "four"]
+    first = encode_rows(rows_of(words, 0.0), tmp_path, 256, ALONE)
+    again = encode_rows(rows_of(["other"], 0.0), tmp_path, 256, ALONE)
+    assert again.figures == first.figures
+    assert again.train.tokens.tolist() == [ord(letter) for word in words for letter in word]
+    assert again.validation is None
+
+
+def test_a_store_that_a_kill_left_without_its_figures_is_encoded_again(tmp_path: Path) -> None:
+    TokenStore.write(tmp_path / "train", [Encoded([1])], 256)
+    encoded = encode_rows(rows_of(["one"], 0.0), tmp_path, 256, ALONE)
+    assert encoded.train.tokens.tolist() == [ord(letter) for letter in "one"]
+
+
+def test_a_corpus_with_nothing_left_to_learn_from_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing was read"):
+        encode_rows(rows_of(["only"], 0.1), tmp_path, 256, ALONE)

@@ -1,0 +1,109 @@
+"""Supervised fine-tuning from dialogs to a chat model's folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from paddock.errors import DataError, SettingsError
+from paddock.run_dir import StageDir
+from paddock.settings import parse
+from paddock.stages.sft import SftSettings, plan, run
+from paddock.text.chat_format import encode_dialog
+from paddock.text.packing import TokenStore
+from paddock.text.readers import read_dialogs
+from paddock.text.tokenizer import Tokenizer
+
+
+def settings(values: dict, **changes: object) -> SftSettings:
+    return parse(SftSettings, {**values, **changes}, "test")
+
+
+@pytest.fixture(scope="module")
+def tuned(sft_values: dict, tmp_path_factory: pytest.TempPathFactory) -> StageDir:
+    stage_dir = StageDir(tmp_path_factory.mktemp("runs") / "sft")
+    wanted = settings(sft_values)
+    stage_dir.begin("sft", wanted.model_dump(mode="json"), {})
+    stage_dir.complete(run(wanted, stage_dir))
+    return stage_dir
+
+
+def test_the_papers_settings_are_the_defaults(sft_values: dict) -> None:
+    wanted = SftSettings(data=sft_values["data"], model=sft_values["model"])
+    assert (wanted.epochs, wanted.batch_size, wanted.learning_rate, wanted.weight_decay) == (2.0, 64, 2e-5, 0.1)
+    assert wanted.final_learning_rate == 0.1
+
+
+def test_the_validation_loss_is_that_of_each_held_out_dialogs_answers_by_itself(tuned: StageDir) -> None:
+    """transformers reads each dialog alone: so neither packing nor its neighbours change what a dialog is worth."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(tuned.model)
+    store = TokenStore.open(tuned.data / "validation")
+    total, count = 0.0, 0
+    for begin, end in zip(store.offsets[:-1], store.offsets[1:], strict=True):
+        ids = torch.tensor(store.tokens[begin:end].astype("int64"))[None]
+        mask = torch.tensor(store.loss_mask[begin:end])[1:]
+        with torch.no_grad():
+            logits = model(input_ids=ids[:, :-1]).logits[0]
+        total += torch.nn.functional.cross_entropy(logits[mask], ids[0, 1:][mask], reduction="sum").item()
+        count += int(mask.sum())
+    assert tuned.read_results()["validation_loss"] == pytest.approx(total / count, abs=1e-5)
+
+
+def test_what_was_encoded_is_the_dialogs_with_their_masks(tuned: StageDir, dialogs: Path) -> None:
+    tokenizer = Tokenizer.load(tuned.model)
+    expected = [encode_dialog(tokenizer, dialog) for dialog in read_dialogs([dialogs])]
+    found = []
+    for part in ("train", "validation"):
+        store = TokenStore.open(tuned.data / part)
+        for begin, end in zip(store.offsets[:-1], store.offsets[1:], strict=True):
+            found.append((store.tokens[begin:end].tolist(), store.loss_mask[begin:end].tolist()))
+    assert sorted(found) == sorted((list(ids), list(mask)) for ids, mask in expected)
+
+
+def test_it_learns_to_answer(tuned: StageDir) -> None:
+    rows = [json.loads(line) for line in tuned.metrics_file.read_text().splitlines()]
+    losses = [row["loss"] for row in rows if row["split"] == "train"]
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_samples_are_held_out_prompts_as_messages_with_an_answer(tuned: StageDir) -> None:
+    rows = [json.loads(line) for line in tuned.samples_file.read_text().splitlines()]
+    assert len(rows) == 2
+    for row in rows:
+        assert row["prompt"][-1]["role"] == "user"
+        assert isinstance(row["answer"], str)
+
+
+def test_a_plan_is_what_a_run_then_does(sft_values: dict, tuned: StageDir) -> None:
+    planned, results = plan(settings(sft_values)), tuned.read_results()
+    assert planned["rows"] == results["data"]["train"]["sequences"]
+    assert planned["loss_tokens"] == results["data"]["train"]["loss_tokens"] == results["tokens"]
+    assert planned["steps"] == results["steps"]
+
+
+def test_the_weights_kept_are_those_of_the_lowest_validation_loss(tuned: StageDir) -> None:
+    rows = [json.loads(line) for line in tuned.metrics_file.read_text().splitlines()]
+    losses = {row["step"]: row["loss"] for row in rows if row["split"] == "validation"}
+    assert tuned.read_results()["kept_step"] == min(losses, key=losses.get)
+
+
+def test_overlong_dialogs_are_refused_or_truncated_and_counted(sft_values: dict, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"longer than context \(64 tokens\)"):
+        run(settings(sft_values, context=64), StageDir(tmp_path / "refused"))
+    stage_dir = StageDir(tmp_path / "truncated")
+    results = run(settings(sft_values, context=64, overlong="truncate", samples=0), stage_dir)
+    assert results["data"]["truncated"] + results["data"]["left_out"] > 0
+
+
+def test_a_row_longer_than_the_models_context_is_refused(sft_values: dict) -> None:
+    with pytest.raises(SettingsError, match="context 161 is more than the model's 160"):
+        plan(settings(sft_values, context=161))
+
+
+def test_every_setting_says_what_it_is() -> None:
+    for name, field in SftSettings.model_fields.items():
+        assert field.description, name
