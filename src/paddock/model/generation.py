@@ -310,7 +310,7 @@ class LocalChatModel:
             text = self._text(prompt, ids, sampled, sampling.stop)
             if ends:
                 break
-            safe = len(text) - _unsure_characters(text, sampling.stop)
+            safe = _sure_length(text, sampling.stop)
             if safe > shown:
                 yield text[shown:safe]
                 shown = safe
@@ -370,9 +370,7 @@ def _cut(text: str, stop: tuple[str, ...]) -> str:
     return text[: min((place for word in stop if (place := text.find(word)) >= 0), default=len(text))]
 
 
-def _unsure_characters(text: str, stop: tuple[str, ...]) -> int:
-    """How many characters at the end may still change: bytes of a character to come, or the beginning of a stop string."""
-    unsure = len(text) - len(text.rstrip("\ufffd"))
-    for word in stop:
-        unsure = max(unsure, *(size for size in range(len(word)) if text.endswith(word[:size])))
-    return unsure
+def _sure_length(text: str, stop: tuple[str, ...]) -> int:
+    """How much of a growing text will stay: not a stop string begun, half a character or white space at its end."""
+    begun = max((size for word in stop for size in range(len(word)) if text.endswith(word[:size])), default=0)
+    return len(text[: len(text) - begun].rstrip("\ufffd").rstrip())
