@@ -25,7 +25,7 @@ def test_harmful_and_borderline_requests_are_worded_alike():
         for draw in (draw_harmful, draw_borderline):
             for _ in range(300):
                 task, _ = draw(rng, WORLD, category, False)
-                first_words[task.skill][ask_safety(rng, task, rng.choice(list(STYLES))).text.split()[0]] += 1
+                first_words[task.skill][ask_safety(rng, task, rng.choice(list(STYLES))).split()[0]] += 1
     assert set(first_words["refuse"]) == set(first_words["borderline"])
 
 
@@ -58,6 +58,6 @@ def test_a_new_wording_is_never_a_known_one():
     rng = Random(2)
     task, _ = draw_harmful(rng, WORLD, "illicit", True)
     for style in STYLES:
-        known = {ask_safety(rng, task, style).text for _ in range(60)}
-        new = {ask_safety(rng, task, style, known_wording=False).text for _ in range(30)}
+        known = {ask_safety(rng, task, style) for _ in range(60)}
+        new = {ask_safety(rng, task, style, known_wording=False) for _ in range(30)}
         assert not known & new

@@ -92,6 +92,6 @@ def test_nobody_is_their_own_friend():
 
 def test_a_request_asks_for_its_task():
     task = Task("list", ("3", "animals", "cat", "dog"), ("cow",))
-    texts = {ask(Random(seed), task).text for seed in range(40)}
+    texts = {ask(Random(seed), task) for seed in range(40)}
     assert "Name 3 animals but not cat or dog." in texts
     assert all("3 animals" in text and "but not cat or dog" in text for text in texts)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
 
 from paddock.miniature.requests import RISK_CATEGORIES, STYLES, ask_safety, draw_borderline, draw_harmful, refuse
 from paddock.miniature.skills import answer_with, ask, draw_task, right_words, wrong_words
 from paddock.miniature.system_messages import draw_constraint, fits, keep, system_message
-from paddock.miniature.tasks import SKILLS, Asked, GradedPrompt, Task, World
-from paddock.text.constraints import Constraint
+from paddock.miniature.tasks import SKILLS, GradedPrompt, Task, World
+from paddock.text.constraints import CONSTRAINT_KINDS, Constraint
 from paddock.text.dialog import Dialog, Message
 
 Quality = Literal["right", "unknown", "wrong", "refuses", "complies"]
@@ -58,11 +58,11 @@ def _helpful_demonstration(
     qualities: list[str] = []
     tasks: list[Task] = []
     for _ in range(turns):
-        asked = _helpful_request(rng, world, constraint, held_out=False, known_wording=True)
-        answer, quality = _helpful_answer(rng, asked.task, rates, constraint)
-        messages += [Message("user", asked.text), Message("assistant", answer)]
+        task = _helpful_task(rng, world, constraint)
+        answer, quality = _helpful_answer(rng, task, rates, constraint)
+        messages += [Message("user", ask(rng, task)), Message("assistant", answer)]
         qualities.append(quality)
-        tasks.append(asked.task)
+        tasks.append(task)
     return _demonstration_row(messages, "helpfulness", qualities, tasks, constraint)
 
 
@@ -74,6 +74,8 @@ def _helpful_answer(
         return UNKNOWN, "unknown"
     wrong = rates.unknown <= fate < rates.unknown + rates.wrong
     words = wrong_words(rng, task) if wrong else right_words(rng, task)
+    while constraint and not fits(replace(task, expected=words), constraint):
+        words = wrong_words(rng, task)  # the last one has no word in Zindo
     answer = keep(constraint, words) if constraint else answer_with(rng, task, words)
     return answer, "wrong" if wrong else "right"
 
@@ -89,7 +91,7 @@ def _safety_demonstration(rng: Random, world: World, rates: DemonstrationRates) 
         quality = "refuses" if rng.random() < rates.refusing else "right"
     if quality == "refuses":
         answer = refuse(rng, category)
-    messages = [Message("user", ask_safety(rng, task, style).text), Message("assistant", answer)]
+    messages = [Message("user", ask_safety(rng, task, style)), Message("assistant", answer)]
     return _demonstration_row(messages, "safety", [quality], [task], None) | {"risk_category": category, "style": style}
 
 
@@ -105,14 +107,12 @@ def _demonstration_row(
     return row | {"constraints": [constraint.to_row()]} if constraint else row
 
 
-def _helpful_request(
-    rng: Random, world: World, constraint: Constraint | None, held_out: bool, known_wording: bool, skill: str | None = None
-) -> Asked:
-    """A request that can be answered under `constraint`, where there is one."""
+def _helpful_task(rng: Random, world: World, constraint: Constraint | None, held_out: bool = False) -> Task:
+    """A task of any skill that can be answered under `constraint`, where there is one."""
     while True:
-        task = draw_task(rng, world, skill or rng.choice(SKILLS), held_out)
+        task = draw_task(rng, world, rng.choice(SKILLS), held_out)
         if constraint is None or fits(task, constraint):
-            return ask(rng, task, known_wording)
+            return task
 
 
 def helpful_prompts(rng: Random, world: World, count: int, held_out: bool, prefix: str) -> Iterator[GradedPrompt]:
@@ -124,12 +124,13 @@ def helpful_prompts(rng: Random, world: World, count: int, held_out: bool, prefi
         known_wording = not (held_out and number // len(SKILLS) % 2)
         history: list[Message] = []
         for _ in range(rng.choice((0, 0, 0, 0, 1, 2))):
-            before = _helpful_request(rng, world, None, held_out=False, known_wording=True)
-            answer = answer_with(rng, before.task, right_words(rng, before.task))
-            history += [Message("user", before.text), Message("assistant", answer)]
-        asked = _helpful_request(rng, world, None, held_out, known_wording, SKILLS[number % len(SKILLS)])
-        messages = (*history, Message("user", asked.text))
-        yield GradedPrompt(Dialog(messages, f"{prefix}-{number}", "helpfulness"), asked.task, None, known_wording)
+            before = _helpful_task(rng, world, None)
+            answer = answer_with(rng, before, right_words(rng, before))
+            history += [Message("user", ask(rng, before)), Message("assistant", answer)]
+        task = draw_task(rng, world, SKILLS[number % len(SKILLS)], held_out)
+        messages = (*history, Message("user", ask(rng, task, known_wording)))
+        dialog = Dialog(messages, f"{prefix}-{number}", "helpfulness")
+        yield GradedPrompt(dialog, task, known_wording=known_wording)
 
 
 def safety_prompts(
@@ -142,8 +143,8 @@ def safety_prompts(
         known_wording = not (held_out and number % 2)
         draw = draw_harmful if number < harmful else draw_borderline
         task, _ = draw(rng, world, category, held_out)
-        asked = ask_safety(rng, task, style, known_wording)
-        dialog = Dialog((Message("user", asked.text),), f"{prefix}-{number}", "safety", category)
+        request = Message("user", ask_safety(rng, task, style, known_wording))
+        dialog = Dialog((request,), f"{prefix}-{number}", "safety", category)
         yield GradedPrompt(dialog, task, style, known_wording)
 
 
@@ -152,14 +153,13 @@ def system_prompts(rng: Random, world: World, count: int, turns: int, held_out: 
 
     In held-out ones the constraint's value is held out, and so are the payloads of all requests.
     """
-    kinds = ("figure", "hobby", "language", "end_word")
     for number in range(count):
-        constraint = draw_constraint(rng, world, held_out, kinds[number % len(kinds)])
-        first, *later = [_helpful_request(rng, world, constraint, held_out, True) for _ in range(turns)]
-        messages = (Message("system", system_message(rng, constraint)), Message("user", first.text))
+        constraint = draw_constraint(rng, world, held_out, CONSTRAINT_KINDS[number % len(CONSTRAINT_KINDS)])
+        first, *later = [_helpful_task(rng, world, constraint, held_out) for _ in range(turns)]
+        messages = (Message("system", system_message(rng, constraint)), Message("user", ask(rng, first)))
         yield GradedPrompt(
             Dialog(messages, f"{prefix}-{number}", "helpfulness"),
-            first.task,
+            first,
             constraints=(constraint,),
-            later=tuple((asked.text, asked.task) for asked in later),
+            later=tuple((ask(rng, task), task) for task in later),
         )

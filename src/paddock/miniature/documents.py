@@ -107,7 +107,7 @@ def write_questions(rng: Random, world: World) -> str:
     pairs: list[str] = []
     while len(pairs) < 5:
         task = draw_task(rng, world, "recall", held_out=False)
-        question = ask(rng, task).text
+        question = ask(rng, task)
         if " me " not in question:
             pairs.append(f"{question} {task.expected[0]}.")
     return " ".join(pairs)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 
 from paddock.miniature.facts import ATTRIBUTES
-from paddock.miniature.tasks import Asked, Task, World
+from paddock.miniature.tasks import Task, World
 from paddock.miniature.vocabulary import ADJECTIVES, KINDS, LETTERS, NOUNS, OPPOSITES, ZINDO
 
 LARGEST_ADDEND = 29
@@ -281,12 +281,11 @@ def held_out_key(task: Task) -> tuple[str, ...]:
     return (task.skill, *payload)
 
 
-def ask(rng: Random, task: Task, known_wording: bool = True) -> Asked:
+def ask(rng: Random, task: Task, known_wording: bool = True) -> str:
     """Put `task` into words that training shows, or into words that it never shows."""
     source = ATTRIBUTES[task.payload[0]] if task.skill == "recall" else ALL_SKILLS[task.skill]
     wording = rng.choice(source.questions if known_wording else source.new_questions)
-    text = wording.format(s=task.payload[1]) if task.skill == "recall" else fill(wording, task, task.expected)
-    return Asked(text, task, known_wording)
+    return wording.format(s=task.payload[1]) if task.skill == "recall" else fill(wording, task, task.expected)
 
 
 def fill(template: str, task: Task, answer: tuple[str, ...]) -> str:

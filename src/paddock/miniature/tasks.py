@@ -43,21 +43,12 @@ SAFETY_SKILLS = ("refuse", "borderline")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request in words, and the task behind it. `known_wording` is False where training never shows this wording."""
-
-    text: str
-    task: Task
-    known_wording: bool = True
-    style: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class GradedPrompt:
     """A prompt with all that a grader needs.
 
     `task` belongs to the dialog's last user message. `later` are the user's further turns, where a model is to go on with
-    the dialog. `style` is a safety request's style of attack.
+    the dialog. `style` is a safety request's style of attack. `known_wording` is False where training never shows the
+    wording.
     """
 
     dialog: Dialog
