@@ -25,9 +25,8 @@ def run_to_the_end(tiny_run: Callable[..., dict], folder: Path, job: dict) -> di
     return answer
 
 
-@pytest.mark.parametrize("keep", ["last", "best"])
-def test_a_run_killed_before_any_of_its_file_operations_ends_in_the_same_bits(tiny_run, tmp_path: Path, keep: str) -> None:
-    job = {"steps": 6, "settings": {"save_every": 2, "keep_saves": 1, "keep": keep}}
+def test_a_run_killed_before_any_of_its_file_operations_ends_in_the_same_bits(tiny_run, tmp_path: Path) -> None:
+    job = {"steps": 6, "settings": {"save_every": 2, "keep_saves": 1, "keep": "best"}}
     whole = run_to_the_end(tiny_run, tmp_path / "whole", job)
     assert whole["operations"] > 25
     for operation in range(1, whole["operations"] + 1):
@@ -58,7 +57,7 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bits(
     job = {"steps": 150, "settings": settings}
     whole = run_to_the_end(tiny_run, tmp_path / "whole", job)
     delays = random.Random(0)
-    for step in (30, 60, 120):
+    for step in (30, 90):
         answer = tiny_run(tmp_path / "killed", **job, kill_after={"step": step, "seconds": delays.uniform(0, 0.05)})
         assert answer["signal"] == 9, "the run ended before it was killed"
     resumed = run_to_the_end(tiny_run, tmp_path / "killed", job)
