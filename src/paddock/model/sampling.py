@@ -39,7 +39,7 @@ def choose(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor,
 def truncate(probabilities: Tensor, top_k: int, top_p: float) -> Tensor:
     """Zero all but the `top_k` most probable tokens, then all but the fewest that hold `top_p` of what is left.
 
-    A `top_k` of 0 keeps all. Tokens as probable as the last one kept are kept as well. The result, (B, V), does not sum to 1.
+    A `top_k` of 0 keeps all; ties with the last token kept are kept as well. The result, (B, V), does not sum to 1.
     """
     kept = probabilities
     if 0 < top_k < kept.shape[-1]:
