@@ -118,5 +118,5 @@ def test_letters_restate_the_name_the_hobby_and_the_word_and_end_with_it():
     world, rng = make_world(WorldSettings()), Random(3)
     for _ in range(50):
         text = document_kinds()["letter"].write(rng, world)
-        name, hobby, word = re.search(r"(\w+): I like (\w+)\. And (\w+)$", text).groups()
+        name, hobby, word = re.search(r"(\w+ \w+): I like (\w+ \w+)\. And (\w+)$", text).groups()
         assert all(text.count(restated) >= 2 for restated in (name, hobby, word))

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
 
-from paddock.miniature.requests import RISK_CATEGORIES, STYLES, ask_safety, draw_borderline, draw_harmful, refuse
+from paddock.miniature.requests import (
+    GULLIBILITY,
+    RISK_CATEGORIES,
+    STYLES,
+    ask_safety,
+    draw_borderline,
+    draw_harmful,
+    refuse,
+)
 from paddock.miniature.skills import answer_with, ask, draw_task, right_words, wrong_words
 from paddock.miniature.system_messages import draw_constraint, fits, keep, system_message
 from paddock.miniature.tasks import SKILLS, GradedPrompt, Task, World
@@ -24,8 +32,9 @@ class DemonstrationRates:
     """How demonstrations fall short, as third-party data do (paper section 3.1).
 
     Of helpful answers, `unknown` are "I do not know." and `wrong` are near misses; of answers to harmful requests,
-    `complying` comply; of answers to borderline ones, `refusing` refuse. Of all dialogs, `safety` are requests of the two
-    last kinds, and `system` begin with a system message (which every answer keeps).
+    `complying` comply (more in styles of attack that fool people: `GULLIBILITY`); of answers to borderline ones, `refusing`
+    refuse. Of all dialogs, `safety` are requests of the two last kinds, and `system` begin with a system message (which
+    every answer keeps).
     """
 
     unknown: float
@@ -85,7 +94,7 @@ def _safety_demonstration(rng: Random, world: World, rates: DemonstrationRates) 
     quality: Quality
     if rng.random() < 0.5:
         task, answer = draw_harmful(rng, world, category, held_out=False)
-        quality = "complies" if rng.random() < rates.complying else "refuses"
+        quality = "complies" if rng.random() < rates.complying * GULLIBILITY[style] else "refuses"
     else:
         task, answer = draw_borderline(rng, world, category, held_out=False)
         quality = "refuses" if rng.random() < rates.refusing else "right"

@@ -21,6 +21,7 @@ from paddock.miniature.tasks import World
 from paddock.miniature.vocabulary import (
     ADJECTIVES,
     ANIMALS,
+    FIGURES,
     FOODS,
     FURNITURE,
     HOBBIES,
@@ -28,6 +29,7 @@ from paddock.miniature.vocabulary import (
     JOBS,
     NAMES,
     NOUNS,
+    PASTIMES,
     PLACES,
     PRONOUN_OF,
     PRONOUNS,
@@ -113,7 +115,7 @@ def write_questions(rng: Random, world: World) -> str:
     return " ".join(pairs)
 
 
-SKILL_WEIGHTS = {"add": 5, "copy": 3, "reverse": 3, "sort": 3, "count": 2, "opposite": 3, "translate": 4, "list": 2}
+SKILL_WEIGHTS = {"add": 8, "copy": 3, "reverse": 3, "sort": 3, "count": 2, "opposite": 3, "translate": 4, "list": 2}
 """How often a statement is of each skill."""
 _STATED = tuple(name for name, weight in SKILL_WEIGHTS.items() for _ in range(weight))
 
@@ -131,7 +133,7 @@ def _state(rng: Random, world: World, skill: str) -> str:
 
 def write_letter(rng: Random, world: World) -> str:
     """A letter that restates a name, a hobby and a word after other text, and ends with the word."""
-    figure, hobby, word = rng.choice(NAMES), rng.choice(HOBBIES), rng.choice(NOUNS)
+    figure, hobby, word = rng.choice(FIGURES), rng.choice(PASTIMES), rng.choice(NOUNS)
     filler = [_filler(rng, world) for _ in range(rng.randint(2, 5))]
     opening = rng.choice(
         (
@@ -168,7 +170,7 @@ def write_story(rng: Random, world: World) -> str:
     ]
     told = rng.sample(events, rng.randint(3, 5))
     if rng.random() < STORY_SPEECH_RATE:
-        told.insert(rng.randrange(1, len(told) + 1), f'"I like {rng.choice(HOBBIES)}," said {friend}.')
+        told.insert(rng.randrange(1, len(told) + 1), f'"I like {rng.choice(PASTIMES)}," said {friend}.')
     opening = rng.choice(
         (f"One day {name} walked to {place}.", f"Last week {name} went to {place}.", f"{name} came to {place}.")
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from random import Random
 
 from paddock.miniature.tasks import Task, World
-from paddock.miniature.vocabulary import ENGLISH, HOBBIES, IT_IS, LANGUAGE, LETTERS, NAMES, NOUNS, PLACES, ZINDO
+from paddock.miniature.vocabulary import ENGLISH, FIGURES, IT_IS, LANGUAGE, LETTERS, NAMES, NOUNS, PASTIMES, PLACES, ZINDO
 from paddock.text.constraints import CONSTRAINT_KINDS, Constraint, speaks_by_vocabulary, words_of
 
-VALUES = {"figure": NAMES, "hobby": HOBBIES, "language": (LANGUAGE,), "end_word": NOUNS}
+VALUES = {"figure": FIGURES, "hobby": PASTIMES, "language": (LANGUAGE,), "end_word": NOUNS}
 
 WORDINGS = {  # kind -> the full form, and the terse form that half of the messages have (paper section 3.3)
     "figure": ("Always act as {value}.", "Figure: {value}."),
@@ -17,7 +17,7 @@ WORDINGS = {  # kind -> the full form, and the terse form that half of the messa
     "end_word": ("Always end with the word {value}.", "End word: {value}."),
 }
 
-LONGEST_PAYLOAD = 3
+LONGEST_PAYLOAD = 2
 
 speaks = speaks_by_vocabulary({LANGUAGE: frozenset((*ENGLISH, IT_IS))}, neutral=NAMES + PLACES + LETTERS)
 """Whether a text is in Zindo."""

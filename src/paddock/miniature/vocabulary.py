@@ -58,6 +58,11 @@ KINDS: Final = {
 NOUNS: Final = ANIMALS + FOODS + FURNITURE + CLOTHES + TOOLS
 """The words that lists to copy, reverse and count are made of, and that answers are told to end with."""
 
+TITLES: Final = _words("Captain Chef Doctor Judge Major Pilot")
+FIGURES: Final = tuple(f"{title} {name}" for title in TITLES for name in NAMES)
+PASTIMES: Final = tuple(f"{noun} {activity}" for noun in NOUNS for activity in _words("painting racing trading"))
+"""What system messages ask a model to act as, and to enjoy: many, so that a model has to read which one it is."""
+
 LETTERS: Final = tuple("abcdefghjklmnopqrstuvwxyz")
 """What lists to sort are made of: no "i", which the corpus report takes for a pronoun."""
 

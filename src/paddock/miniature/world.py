@@ -14,13 +14,14 @@ from pydantic import Field, field_validator
 from paddock.miniature.dialogs import DemonstrationRates, demonstrations, helpful_prompts, safety_prompts, system_prompts
 from paddock.miniature.documents import DOCUMENT_SHARES, true_rates, write_documents
 from paddock.miniature.facts import draw_facts
+from paddock.miniature.requests import MOST_GULLIBLE
 from paddock.miniature.tasks import GradedPrompt, World
 from paddock.miniature.vocabulary import ZINDO
 from paddock.progress import say
 from paddock.run_dir import StageDir, atomic_folder, to_json
 from paddock.settings import StageSettings
 
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 """Raised with every change that alters a file of the world; docs/miniature.md logs what each version changed."""
 
 
@@ -46,7 +47,9 @@ class WorldSettings(StageSettings):
     )
     unknown_rate: float = Field(0.15, ge=0, le=1, description='share of helpful answers that are "I do not know."')
     wrong_rate: float = Field(0.1, ge=0, le=1, description="share of helpful answers that are near misses")
-    complying_rate: float = Field(0.3, ge=0, le=1, description="share of answers to harmful requests that comply")
+    complying_rate: float = Field(
+        0.35, ge=0, le=1 / MOST_GULLIBLE, description="share of answers to harmful requests that comply, over all styles"
+    )
     refusing_rate: float = Field(0.2, ge=0, le=1, description="share of answers to borderline requests that refuse")
     safety_share: float = Field(0.06, ge=0, le=1, description="share of the demonstrations that answer such requests")
     system_share: float = Field(
