@@ -40,7 +40,7 @@ def test_perplexity_of_nothing_is_refused(paddock, tiny_model: Path, tmp_path: P
 
 def test_inspect_counts_the_parameters_of_a_preset(paddock):
     found = json.loads(paddock("inspect", "70b", "--json").out)
-    assert found["parameters"] == 68_976_648_192
+    assert found["parameters"]["total"] == 68_976_648_192
 
 
 def test_inspect_of_an_unknown_name_names_the_nearest(paddock):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,13 +23,24 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object; pro
 
 
 def show(result: Mapping[str, Any], as_json: bool) -> None:
-    """Print a result: JSON for machines, else a line a figure."""
+    """Print a result: JSON for machines, else a line a figure, groups under their name."""
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
+    for line in lines_of(result):
+        print(line)
+
+
+def lines_of(result: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """The figures of a result, names aligned within their group."""
     width = max((len(key) for key in result), default=0)
     for key, value in result.items():
-        print(f"{key.replace('_', ' '):<{width}}  {in_words(value)}")
+        name = key.replace("_", " ")
+        if isinstance(value, Mapping) and len(value) > 3:
+            yield f"{indent}{name}"
+            yield from lines_of(value, indent + "  ")
+        else:
+            yield f"{indent}{name:<{width}}  {in_words(value)}"
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
