@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import typer
 from pydantic import BaseModel
@@ -31,10 +31,8 @@ def settings_rows(model: type[BaseModel], prefix: str) -> list[str]:
     """One row a field; nested settings follow as `outer.inner`."""
     rows = []
     for name, field in model.model_fields.items():
-        annotations = [field.annotation, *get_args(field.annotation)]
-        nested = [a for a in annotations if isinstance(a, type) and issubclass(a, BaseModel)]
-        if nested and not isinstance(field.default, tuple):
-            rows.extend(settings_rows(nested[0], f"{prefix}{name}."))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            rows.extend(settings_rows(field.annotation, f"{prefix}{name}."))
             continue
         rows.append(f"| `{prefix}{name}` | {default_of(field)} | {(field.description or '').replace('|', '/')} |")
     return rows
@@ -68,7 +66,7 @@ def command_help(command: Any, path: str) -> list[str]:
         return parts
     rows = ["| word | meaning |", "|---|---|"]
     for word in command.params:
-        names = ", ".join(word.opts) if word.param_type_name == "option" else word.human_readable_name
+        names = ", ".join(word.opts) if word.param_type_name == "option" else (word.metavar or word.name)
         rows.append(f"| `{names}` | {getattr(word, 'help', None) or ''} |")
     return [f"## {path}\n", (command.help or "").strip(), "", *rows, ""]
 
