@@ -7,13 +7,17 @@ A command takes the same settings as the stage in a recipe: `--config FILE` hold
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from paddock.cli.options import AsJson, Config, Data, DryRun, Model, Out, Seed, Set, show
 from paddock.errors import SettingsError
 from paddock.recipe import Step, find_stage, held, is_first, joined, run_step
 from paddock.run_dir import StageDir
 from paddock.settings import assign, parse, read_yaml
+
+World = Annotated[str | None, typer.Option("--data", help="The folder of a world, such as runs/miniature/world/data.")]
 
 
 def world(
@@ -54,7 +58,7 @@ def sft(
 def evaluate_world(
     out: Out,
     model: Model = None,
-    data: Data = None,
+    data: World = None,
     seed: Seed = None,
     config: Config = None,
     set_: Set = None,
