@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from paddock.model.attention import attention_by_matmuls, suits_matmuls
 from paddock.model.config import ModelConfig
 from paddock.model.cross_entropy import summed_cross_entropy
 from paddock.model.linear import Linear
@@ -58,6 +59,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None
 
     `mask` is None (causal) or what to add to the scores, (B, 1, T, T).
     """
+    if suits_matmuls(query):
+        return attention_by_matmuls(query, key, value, mask).flatten(2)
     attended = functional.scaled_dot_product_attention(
         query.transpose(1, 2),
         key.transpose(1, 2),
