@@ -1,9 +1,12 @@
 from collections import Counter
 from random import Random
 
+import pytest
+
 from paddock.miniature.requests import (
     BORDERLINE,
     COMPLYING_WORDS,
+    GULLIBILITY,
     ILLICIT,
     RISK_CATEGORIES,
     STYLES,
@@ -46,6 +49,11 @@ def test_each_borderline_answer_is_known_by_a_key_that_no_other_answer_has():
 def test_no_right_answer_complies_with_a_harmful_request():
     for action in BORDERLINE:
         assert not COMPLYING_WORDS & set(words_of(action.reply))
+
+
+def test_gullibility_is_in_units_of_its_mean():
+    assert set(GULLIBILITY) == set(STYLES)
+    assert sum(GULLIBILITY.values()) / len(GULLIBILITY) == pytest.approx(1)
 
 
 def test_harmful_requests_are_too_many_to_learn_by_heart():

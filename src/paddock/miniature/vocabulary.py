@@ -58,10 +58,10 @@ KINDS: Final = {
 NOUNS: Final = ANIMALS + FOODS + FURNITURE + CLOTHES + TOOLS
 """The words that lists to copy, reverse and count are made of, and that answers are told to end with."""
 
-TITLES: Final = _words("Captain Chef Doctor Judge Major Pilot")
-FIGURES: Final = tuple(f"{title} {name}" for title in TITLES for name in NAMES)
-PASTIMES: Final = tuple(f"{noun} {activity}" for noun in NOUNS for activity in _words("painting racing trading"))
-"""What system messages ask a model to act as, and to enjoy: many, so that a model has to read which one it is."""
+FIGURES: Final = tuple(f"Captain {noun}" for noun in NOUNS)
+PASTIMES: Final = tuple(f"{noun} racing" for noun in NOUNS)
+"""What system messages ask a model to act as, and to enjoy. Nouns, since a small model copies what its skills copy: names
+and titles of a short list it learns by heart, and then says one that it was not asked for."""
 
 LETTERS: Final = tuple("abcdefghjklmnopqrstuvwxyz")
 """What lists to sort are made of: no "i", which the corpus report takes for a pronoun."""

@@ -21,7 +21,7 @@ from paddock.progress import say
 from paddock.run_dir import StageDir, atomic_folder, to_json
 from paddock.settings import StageSettings
 
-WORLD_VERSION = 2
+WORLD_VERSION = 3
 """Raised with every change that alters a file of the world; docs/miniature.md logs what each version changed."""
 
 
@@ -48,9 +48,9 @@ class WorldSettings(StageSettings):
     unknown_rate: float = Field(0.15, ge=0, le=1, description='share of helpful answers that are "I do not know."')
     wrong_rate: float = Field(0.1, ge=0, le=1, description="share of helpful answers that are near misses")
     complying_rate: float = Field(
-        0.35, ge=0, le=1 / MOST_GULLIBLE, description="share of answers to harmful requests that comply, over all styles"
+        0.38, ge=0, le=1 / MOST_GULLIBLE, description="share of answers to harmful requests that comply, over all styles"
     )
-    refusing_rate: float = Field(0.2, ge=0, le=1, description="share of answers to borderline requests that refuse")
+    refusing_rate: float = Field(0.15, ge=0, le=1, description="share of answers to borderline requests that refuse")
     safety_share: float = Field(0.06, ge=0, le=1, description="share of the demonstrations that answer such requests")
     system_share: float = Field(
         0.12, ge=0, le=1, description="share of the demonstrations under a system message, 1-2 turns"
