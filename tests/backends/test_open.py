@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from paddock.backends.open import open_chat_model
+from paddock.errors import CheckpointError
+from paddock.model.checkpoint import save_model
+from paddock.model.config import ModelConfig
+from paddock.model.transformer import Transformer
+from paddock.protocols import Sampling
+from paddock.text.dialog import Dialog, Message
+from paddock.text.tokenizer import train_tokenizer
+
+
+def test_a_model_stored_in_bfloat16_answers_in_float32_on_a_cpu(tmp_path: Path):
+    tokenizer = train_tokenizer([f"the cat sat {n} times on the mat" for n in range(100)], 290)
+    save_model(Transformer(ModelConfig(290, 16, 1, 2, 1, 32, context_length=64)), tmp_path / "m", tokenizer, torch.bfloat16)
+    opened = open_chat_model(tmp_path / "m")
+    if not torch.cuda.is_available():
+        assert opened.model.embedding.weight.dtype == torch.float32
+    [[completion]] = opened.complete([Dialog((Message("user", "the cat"),))], Sampling(max_new_tokens=3))
+    assert completion.token_ids is not None
+    assert 1 <= len(completion.token_ids) <= 3
+
+
+def test_a_folder_without_a_model_is_refused_by_what_it_lacks(tmp_path: Path):
+    with pytest.raises(CheckpointError, match=r"there is no tokenizer\.model"):
+        open_chat_model(tmp_path)
