@@ -12,9 +12,9 @@ from torch import nn
 from paddock.errors import SettingsError
 
 COMPILERS = ("g++", "clang++", "c++")
-THREAD_FLOPS = 5e10  # a second, of one thread of a processor with AVX-512 in training: for the estimate alone
+THREAD_FLOPS = 1e11  # a second, of one thread with AVX-512 in training (6e10 in f32, 1.2e11 in bf16): for the estimate alone
 GPU_FLOPS = 1e14
-SECONDS_TO_REPAY_COMPILING = 120.0
+SECONDS_TO_REPAY_COMPILING = 200.0  # it takes 10-20 s, and makes a step 7-10% faster
 
 
 def choose_precision(wanted: Literal["auto", "f32", "bf16"], device: torch.device) -> torch.dtype:
