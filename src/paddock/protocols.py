@@ -33,7 +33,9 @@ class Sampling:
 class Completion:
     """One answer. `token_ids` and `log_probs` (natural log) are None where a model has none.
 
-    `token_ids` are the ids as sampled, the end token included where the model produced it.
+    `token_ids` are the ids as sampled, the end token included where the model produced it, and those of a stop string that
+    `text` leaves out. `log_probs` are of softmax(logits / temperature) before top-k and top-p cut it (of temperature 1 where
+    the choice is greedy): what training at that temperature works out for the same ids.
     """
 
     text: str

@@ -259,7 +259,7 @@ def test_loading_holds_no_second_copy(tmp_path):
     import sys
 
     torch.manual_seed(0)
-    save_model(Transformer(ModelConfig(1024, 1024, 4, 8, 8, 4096)), tmp_path / "model")  # 277 MB, its largest tensor 17 MB
+    save_model(Transformer(ModelConfig(1024, 512, 8, 8, 8, 2048)), tmp_path / "model")  # 139 MB, its largest tensor 8 MB
     script = (
         "import resource, sys; from paddock.model.checkpoint import load_model;"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024;"

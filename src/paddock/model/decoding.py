@@ -14,7 +14,6 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from paddock.model.linear import Linear, goes_through_onednn
 from paddock.model.transformer import Attention, Block, Transformer, attend, swiglu
@@ -102,12 +101,10 @@ def _pack(layer: nn.Module, rows: int) -> Layer:
     """`layer` as a function that is fast for `rows` rows; the layer itself where there is nothing to gain.
 
     With few rows, oneDNN spends longer on reading a row-major weight than on multiplying: in its own order it is up to twice
-    as fast. With a single row MKL's matrix-vector product is the fastest.
+    as fast.
     """
     if type(layer) is not Linear or not goes_through_onednn(layer.weight, layer.weight):
         return layer
-    if rows == 1:
-        return partial(functional.linear, weight=layer.weight)
     packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight, rows)
     multiply = torch.ops.mkldnn._linear_pointwise.default
     return lambda x: multiply(x, packed, None, "none", [], "")
@@ -164,7 +161,7 @@ def attend_to_cache(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -
     """One query position a row: query (B, H, C), keys and values (B * K, live, C), mask (B * K, 1, live) -> (B, D).
 
     A group of query heads shares its keys, so that the group takes the place of query positions in plain matrix products: on
-    a CPU, some four times faster than `scaled_dot_product_attention` with its blocks made for long queries.
+    a CPU, up to four times faster than `scaled_dot_product_attention` with its blocks made for long queries.
     """
     grouped = query.reshape(len(keys), -1, query.shape[-1])  # (B * K, H / K, C)
     scores = torch.baddbmm(mask, grouped, keys.transpose(1, 2), alpha=query.shape[-1] ** -0.5)
