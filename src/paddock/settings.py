@@ -26,7 +26,7 @@ AnySettings = TypeVar("AnySettings", bound=StageSettings)
 
 
 def parse(cls: type[AnySettings], values: Mapping[str, Any], where: str) -> AnySettings:
-    """Build `cls` from plain values. Raises SettingsError that names `where`, the field, the fault and the nearest known key."""
+    """Build `cls` from plain values. Raises SettingsError naming `where`, the field, the fault and the nearest known key."""
     try:
         return cls.model_validate(dict(values))
     except ValidationError as error:
