@@ -7,6 +7,7 @@ only the optimizer step divides, by the tokens of all ranks. So the loss does no
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from paddock.errors import SettingsError
 
 T = TypeVar("T")
 
+SECONDS_TO_LET_GO = 0.1
 # The other ranks wait while the first one encodes the data; a dead rank is torchrun's to notice.
 PATIENCE = timedelta(hours=24)
 
@@ -95,8 +97,11 @@ def processes() -> Iterator[Ranks]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Ranks(dist.get_rank(), size, device)
+        dist.barrier()
     finally:
         dist.destroy_process_group()
+        # gloo's threads free the last tensors under Python's lock, and abort a process that ends meanwhile.
+        time.sleep(SECONDS_TO_LET_GO)
 
 
 def shard(model: nn.Module, blocks: Sequence[nn.Module], ranks: Ranks, precision: torch.dtype) -> None:
