@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from paddock.model.checkpoint import load_model, save_model
+from paddock.backends.open import best_device, open_chat_model
+from paddock.model.checkpoint import save_model
 from paddock.model.config import ModelConfig
-from paddock.model.generation import LocalChatModel
 from paddock.model.size import count_parameters, saved_elements
 from paddock.model.transformer import Transformer
 from paddock.protocols import Prompt, Sampling
@@ -32,12 +32,11 @@ def plan_figures(config: ModelConfig, settings: TrainingSettings, steps: int, co
     parameters = count_parameters(config)["total"]
     rows = rows_at_once(settings.batch_size, context, settings.micro_batch_size)
     activations = rows * context * saved_elements(config, settings.activation_checkpointing) * FLOAT_BYTES
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "steps": steps,
         "parameters": parameters,
         "memory_bytes": parameters * STATE_BYTES + activations,
-        "estimated_seconds": estimate_seconds(parameters, steps * settings.batch_size * context, device, 1),
+        "estimated_seconds": estimate_seconds(parameters, steps * settings.batch_size * context, best_device(), 1),
     }
 
 
@@ -53,8 +52,7 @@ def finish(
         model.load_state_dict(state, assign=True)
         save_model(model, stage_dir.model, tokenizer)
         if prompts:
-            chat = LocalChatModel(load_model(stage_dir.model, device=ranks.device), tokenizer, ranks.device)
-            answers = chat.complete(prompts, SAMPLING)
+            answers = open_chat_model(stage_dir.model).complete(prompts, SAMPLING)
             stage_dir.write_samples(
                 {"prompt": shown(prompt), "answer": answer[0].text} for prompt, answer in zip(prompts, answers, strict=True)
             )
