@@ -98,6 +98,16 @@ def test_status_names_every_state(recipe_file: Path, tmp_path: Path):
     assert [row["state"] for row in status(out)] == ["changed", "unfinished"]
 
 
+def test_a_run_can_be_moved(recipe_file: Path, tmp_path: Path):
+    text = recipe_file.read_text() + "  third: {stage: tokenizer, data: ['${second}/settings.json'], vocab_size: 300}\n"
+    recipe_file.write_text(text.replace("'${second}/settings.json'", "'${second}/texts.jsonl'"))
+    (tmp_path / "run" / "second").mkdir(parents=True)
+    (tmp_path / "run" / "second" / "texts.jsonl").write_text((tmp_path / "texts.jsonl").read_text())
+    run(recipe_file, tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert [row["state"] for row in status(tmp_path / "moved")] == ["complete"] * 3
+
+
 def test_status_of_a_folder_without_a_run_says_so(tmp_path: Path):
     with pytest.raises(SettingsError, match="holds no run"):
         status(tmp_path)

@@ -107,14 +107,27 @@ class Step:
     folder: StageDir
 
     def record(self) -> dict[str, Any]:
-        """The settings as `settings.json` holds them."""
-        return self.settings.model_dump(mode="json")
+        """The settings as `settings.json` holds them: paths in the run begin with `${run}`, so that a run can be moved."""
+        values: dict[str, Any] = self._within_run(self.settings.model_dump(mode="json"))
+        return values
 
-    def changes(self, inputs: dict[str, str]) -> list[str]:
+    def inputs(self) -> dict[str, str]:
+        """The fingerprint of each input, paths as in `record`. Raises DataError for one that is not there."""
+        return {self._within_run(path): print_ for path, print_ in fingerprint_inputs(self.settings.inputs()).items()}
+
+    def changes(self) -> list[str]:
         """In words, what differs from the run that the folder holds."""
         found = self.folder.read_settings()
         old = {key: found.get(key) for key in ("stage", "settings", "inputs")}
-        return differences(old, {"stage": self.kind, "settings": self.record(), "inputs": inputs})
+        return differences(old, {"stage": self.kind, "settings": self.record(), "inputs": self.inputs()})
+
+    def _within_run(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._within_run(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._within_run(item) for item in value]
+        run = f"{self.folder.path.parent}/"
+        return "${run}/" + value.removeprefix(run) if isinstance(value, str) and value.startswith(run) else value
 
 
 @dataclass(frozen=True)
@@ -249,7 +262,7 @@ def run_step(step: Step, ranks: Ranks | None = None) -> dict[str, Any]:
 
 def begin(step: Step) -> dict[str, Any] | None:
     """Make a stage's folder ready, and return its results where it is complete already."""
-    resumes = step.folder.begin(step.kind, step.record(), fingerprint_inputs(step.settings.inputs()))
+    resumes = step.folder.begin(step.kind, step.record(), step.inputs())
     if step.folder.is_complete():
         say(f"{step.name}: complete, skipped (same settings, same inputs)")
         return step.folder.read_results()
@@ -259,7 +272,7 @@ def begin(step: Step) -> dict[str, Any] | None:
 
 def discard_if_changed(step: Step) -> None:
     """Remove a stage's folder where a change of settings or inputs touches it, and say why."""
-    if step.folder.settings_file.exists() and (changes := step.changes(fingerprint_inputs(step.settings.inputs()))):
+    if step.folder.settings_file.exists() and (changes := step.changes()):
         say(f"{step.name}: done again: {'; '.join(changes[:3])}{' ...' if len(changes) > 3 else ''}")
         shutil.rmtree(step.folder.path)
 
@@ -313,7 +326,7 @@ def state_of(step: Step) -> State:
     if not step.folder.settings_file.exists():
         return "not started"
     if step.folder.is_complete():
-        return "changed" if _missing(step) or step.changes(fingerprint_inputs(step.settings.inputs())) else "complete"
+        return "changed" if _missing(step) or step.changes() else "complete"
     return "unfinished"
 
 

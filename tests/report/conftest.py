@@ -133,13 +133,13 @@ def write_run(folder: Path) -> Path:
     (world.path / "data" / "documents.jsonl").write_bytes(b"\0" * 2_400_000)
     world.complete({"documents": 40_000, "dialogs": 12_000, "seconds": 7.4})
 
-    tokenizer.begin("tokenizer", {"seed": 0, "vocab_size": 1024}, {f"{world.path}/data": "7d1f0a8801f2c3b4"})
+    tokenizer.begin("tokenizer", {"seed": 0, "vocab_size": 1024}, {"${run}/world/data": "7d1f0a8801f2c3b4"})
     write_model(tokenizer, {"tokenizer.model": 18_000})
     tokenizer.complete({"pieces": 1024, "tokens_per_word": 1.49, "seconds": 1.2})
 
     for stage, rows in ((pretrain, training_rows(1100, 6.9, 1.31)), (sft, training_rows(400, 2.1, 0.92, 3100))):
-        settings = {"seed": 0, "learning_rate": 3e-3, "batch_size": 16, "model": "miniature", "data": ["world/data"]}
-        stage.begin(stage.path.name, settings, {f"{tokenizer.path}/model": "1b9b33aa01f2c3b4"})
+        settings = {"seed": 0, "learning_rate": 3e-3, "batch_size": 16, "model": "miniature", "data": ["${run}/world/data"]}
+        stage.begin(stage.path.name, settings, {"${run}/tokenizer/model": "1b9b33aa01f2c3b4"})
         write_metrics(stage, rows)
         write_model(stage, {"config.json": 400, "model.safetensors": 4_200_000})
         stage.complete(training_results(rows))

@@ -22,6 +22,6 @@ def _facts(run: Run, stage: StageRecord) -> tuple[Fact, ...]:
     return (
         *(Fact(name, value_text(value), code=True) for name, value in stage.settings.items()),
         *(Fact(f"version of {name}", version, code=True) for name, version in stage.versions.items()),
-        *(Fact(f"hash of {place_in_run(run, path)}", value, code=True) for path, value in stage.inputs.items()),
+        *(Fact(f"hash of {place_in_run(path)}", value, code=True) for path, value in stage.inputs.items()),
         *(Fact(f"hash of the {name}", value, code=True) for name, value in hashes if value),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
-
 from paddock.progress import duration
 from paddock.report.blocks import Fact, Section, Spine, SpineItem
 from paddock.report.run_folder import Run, StageRecord
@@ -35,7 +33,7 @@ def _item(run: Run, stage: StageRecord) -> SpineItem:
         about=stage.kind if stage.kind != stage.name else "",
         state=stage.state,
         duration="" if seconds is None else duration(seconds),
-        read=tuple(place_in_run(run, path) for path in stage.inputs),
+        read=tuple(place_in_run(path) for path in stage.inputs),
         made=tuple(made),
         figures=_figures(stage),
     )
@@ -48,11 +46,6 @@ def _figures(stage: StageRecord) -> tuple[Fact, ...]:
     return tuple(Fact(words(name), number(value)) for name, value in numbers[:FIGURES_SHOWN])
 
 
-def place_in_run(run: Run, path: str) -> str:
-    """An input's path, told from the run's folder where it lies in it: `tokenizer/model` for `runs/mine/tokenizer/model`."""
-    parts, stages = PurePath(path).parts, {stage.name for stage in run.stages}
-    folder = run.folder.resolve().name
-    for place in range(len(parts) - 1):
-        if parts[place] == folder and parts[place + 1] in stages:
-            return str(PurePath(*parts[place + 1 :]))
-    return path
+def place_in_run(path: str) -> str:
+    """An input's path as a reader wants it: `tokenizer/model` for `${run}/tokenizer/model`."""
+    return path.removeprefix("${run}/")
