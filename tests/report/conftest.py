@@ -147,7 +147,7 @@ def write_run(folder: Path) -> Path:
         [{"prompt": "Mara lives in", "answer": " the north village, and she keeps two goats.\nMara likes"}] * 3
     )
 
-    evaluation.begin("evaluate-world", {"seed": 0, "prompts": 480}, {f"{sft.path}/model": "aa01f2c3b41b9b33"})
+    evaluation.begin("evaluate-world", {"seed": 0, "prompts": 480}, {"${run}/sft/model": "aa01f2c3b41b9b33"})
     evaluation.samples_file.write_text("".join(json.dumps(row) + "\n" for row in sample_rows()))
     evaluation.complete({"scores": scores(), "prompts": 480, "seconds": 21.5})
 

@@ -10,14 +10,14 @@ from paddock.report.wording import value_text
 
 def section(run: Run) -> Section | None:
     """One folded list a stage that has begun; None where none has."""
-    blocks = tuple(Facts(stage.name, _facts(run, stage)) for stage in run.stages if stage.state != "not started")
+    blocks = tuple(Facts(stage.name, _facts(stage)) for stage in run.stages if stage.state != "not started")
     if not blocks:
         return None
     note = Prose("The same settings and inputs on the same machine give the same results.")
     return Section("provenance", "Settings, versions, hashes", (note, *blocks))
 
 
-def _facts(run: Run, stage: StageRecord) -> tuple[Fact, ...]:
+def _facts(stage: StageRecord) -> tuple[Fact, ...]:
     hashes = [("settings", stage.settings_hash), ("model", stage.model_hash)]
     return (
         *(Fact(name, value_text(value), code=True) for name, value in stage.settings.items()),

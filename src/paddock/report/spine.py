@@ -12,7 +12,7 @@ FIGURES_SHOWN = 12
 
 def section(run: Run) -> Section:
     """Every stage of the run, in order, those that have not started among them."""
-    items = tuple(_item(run, stage) for stage in run.stages)
+    items = tuple(_item(stage) for stage in run.stages)
     return Section("stages", "Stages", (Spine(items),))
 
 
@@ -23,7 +23,7 @@ def seconds_of(stage: StageRecord) -> float | None:
     return known if known is not None else max(logged, default=None)
 
 
-def _item(run: Run, stage: StageRecord) -> SpineItem:
+def _item(stage: StageRecord) -> SpineItem:
     seconds = seconds_of(stage)
     made = [f"{name} {size(count)}" for name, count in stage.made.items()]
     if stage.sample_count:
