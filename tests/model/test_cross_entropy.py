@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional
 
 from paddock.model import cross_entropy
-from paddock.model.cross_entropy import summed_cross_entropy
+from paddock.model.cross_entropy import summed_cross_entropy, token_log_probs
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +73,18 @@ def test_logits_never_exist_whole():
     shapes = [shape for event in profile.events() for shape in (event.input_shapes or [])]
     assert [7, 50] in shapes
     assert [70, 50] not in shapes
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_token_log_probs_equal_the_plain_ones_and_their_gradients(temperature):
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(9, 6, requires_grad=True), torch.randn(23, 6, requires_grad=True)
+    targets, scale = torch.randint(0, 23, (9,)), torch.randn(9)
+    log_probs, entropies = token_log_probs(hidden, weight, targets, temperature)
+    plain = torch.log_softmax(hidden @ weight.T / temperature, -1)
+    expected = plain.gather(-1, targets[:, None])[:, 0]
+    torch.testing.assert_close(log_probs, expected)
+    torch.testing.assert_close(entropies, torch.distributions.Categorical(logits=plain).entropy())
+    found = torch.autograd.grad((log_probs * scale).sum(), (hidden, weight))
+    wanted = torch.autograd.grad((expected * scale).sum(), (hidden, weight))
+    torch.testing.assert_close(found, wanted)

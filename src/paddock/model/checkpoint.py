@@ -1,7 +1,8 @@
 """Models in the Hugging Face layout, in and out: `config.json` and safetensors, in one file or in shards with an index.
 
-Any plain `LlamaForCausalLM` folder is read; what this network cannot represent is refused by name. Weights come from
-safetensors alone, never from a pickle. A model is described by its `config.json`, never by the name of its folder.
+Any plain `LlamaForCausalLM` folder is read, and `LlamaForSequenceClassification` with one label for reward models; what this
+network cannot represent is refused by name. Weights come from safetensors alone, never from a pickle. A model is described
+by its `config.json`, never by the name of its folder.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,38 +20,99 @@ from torch import Tensor
 
 from paddock.errors import CheckpointError, SettingsError
 from paddock.model.config import ModelConfig
-from paddock.model.transformer import Transformer
+from paddock.model.heads import RewardModel, ScalarHead, ValueModel
+from paddock.model.transformer import Transformer, Trunk
 from paddock.run_dir import atomic_folder, model_folder, to_json
 
 if TYPE_CHECKING:
     from paddock.text.tokenizer import Tokenizer
 
+CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+LANGUAGE_MODEL, REWARD_MODEL = "LlamaForCausalLM", "LlamaForSequenceClassification"
+SCORE = "score.weight"
+UNKNOWN_ID = 0
 NAMES_IN_AN_ERROR = 5
 
 
 def load_model(path: Path | str, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Transformer:
-    """Read the model in the folder `path`, tensor by tensor: at no time is there a second copy of the weights.
+    """Read the language model in the folder `path`, tensor by tensor: at no time is there a second copy of the weights.
 
     `dtype` None keeps the dtype that the weights are stored in; `device` None is the CPU. Raises CheckpointError where the
     folder lacks a file, the network cannot represent what `config.json` says, or tensors are missing, unexpected or
     misshapen.
     """
+    return _load(Transformer, path, LANGUAGE_MODEL, dtype, device)
+
+
+def load_reward_model(
+    path: Path | str, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> RewardModel:
+    """Read the reward model in the folder `path`, its statistics with it; the head is float32. Otherwise as `load_model`."""
+    model = _load(RewardModel, path, REWARD_MODEL, dtype, device)
+    about = json.loads((model_folder(path) / CONFIG_FILE).read_text(encoding="utf-8"))
+    model.mean, model.std = float(about.get("reward_mean", 0.0)), float(about.get("reward_std", 1.0))
+    return model
+
+
+def reward_model_from(
+    path: Path | str, seed: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> RewardModel:
+    """A reward model to be trained: the trunk of the chat model in `path` and a fresh head (paper section 3.2.2)."""
+    model = _load(RewardModel, path, LANGUAGE_MODEL, dtype, device)
+    model.reset_head(seed)
+    return model
+
+
+def value_model_from(
+    path: Path | str, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> ValueModel:
+    """PPO's value model to be trained: a reward model's trunk and head, or a chat model's trunk and a head of zeros."""
+    architecture = REWARD_MODEL if is_reward_model(path) else LANGUAGE_MODEL
+    return _load(ValueModel, path, architecture, dtype, device)
+
+
+def is_reward_model(path: Path | str) -> bool:
+    """Whether the folder holds a reward model. Raises CheckpointError where it holds no model."""
+    return _read_json(model_folder(path)).get("architectures") == [REWARD_MODEL]
+
+
+AnyTrunk = TypeVar("AnyTrunk", bound=Trunk)
+
+
+def _load(
+    kind: type[AnyTrunk],
+    path: Path | str,
+    architecture: str,
+    dtype: torch.dtype | None,
+    device: torch.device | str | None,
+) -> AnyTrunk:
+    """A model of `kind` with the weights of a folder of `architecture`: of the head as well, where both have the same."""
     folder = model_folder(path)
-    config = read_config(folder)
+    config = read_config(folder, architecture)
     with torch.device("meta"):
-        model = Transformer(config)
+        model = kind(config)
     stored = _stored_tensors(folder)
-    _check_tensors(folder, config, stored, hugging_face_views(config, dict(model.named_parameters())))
-    model.to(dtype or DTYPES[stored["model.embed_tokens.weight"][2]]).to_empty(device=device or "cpu")
     views = hugging_face_views(config, dict(model.named_parameters()))
-    for file in sorted({file for file, _, _ in stored.values()}):
-        with safe_open(folder / file, framework="pt") as tensors, torch.no_grad():
-            for name in tensors.keys():  # noqa: SIM118 (an open file of tensors is not a mapping)
-                if name in views:
-                    views[name].copy_(tensors.get_tensor(name))
+    fresh = {SCORE} & views.keys() - stored.keys() if architecture == LANGUAGE_MODEL else set()
+    # The head of a tied model may be stored as well; a model with a scalar head has no use for it.
+    spare = {"lm_head.weight"} if config.tie_embeddings or kind is not Transformer else set()
+    _check_tensors(folder, stored, {name: view for name, view in views.items() if name not in fresh}, spare)
+    model.to(dtype or DTYPES[stored["model.embed_tokens.weight"][2]])
+    for head in (module for module in model.modules() if isinstance(module, ScalarHead)):
+        head.float()
+    model.to_empty(device=device or "cpu")
+    views = hugging_face_views(config, dict(model.named_parameters()))
+    with torch.no_grad():
+        for file in sorted({file for file, _, _ in stored.values()}):
+            with safe_open(folder / file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 (an open file of tensors is not a mapping)
+                    if name in views:
+                        views[name].copy_(tensors.get_tensor(name))
+        for name in fresh:
+            views[name].zero_()
     return model
 
 
@@ -66,22 +128,68 @@ def save_model(
     The weights are converted to `dtype` (None: as they are) and cut into shards of at most `max_shard_bytes`. The folder
     appears whole or not at all, replaces what stood there, and the same weights give the same bytes.
     """
-    views = hugging_face_views(model.config, dict(model.named_parameters()))
+    ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id} if tokenizer else {}
     stored_dtype = dtype or model.embedding.weight.dtype
-    shards = _cut_into_shards(views, stored_dtype, max_shard_bytes)
+    about = {**describe(model.config, stored_dtype), **ids}
+    generation = {"bos_token_id": 1, "eos_token_id": 2, **ids}
+    _save(
+        model, folder, {CONFIG_FILE: about, "generation_config.json": generation}, tokenizer, stored_dtype, max_shard_bytes
+    )
+
+
+def save_reward_model(
+    model: RewardModel,
+    folder: Path | str,
+    tokenizer: Tokenizer | None = None,
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: float = 5e9,
+) -> None:
+    """Write a reward model as transformers' `LlamaForSequenceClassification`, its statistics in `config.json`.
+
+    What reads such a folder takes the score at the last token that is not padding, so the padding must have an id that no
+    text encodes to: that of the unknown piece, which byte fallback never gives. Otherwise as `save_model`.
+    """
+    ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id} if tokenizer else {}
+    stored_dtype = dtype or model.embedding.weight.dtype
+    about = {
+        **describe(model.config, stored_dtype),
+        **ids,
+        "architectures": [REWARD_MODEL],
+        "id2label": {"0": "reward"},
+        "label2id": {"reward": 0},
+        "pad_token_id": UNKNOWN_ID,
+        "reward_mean": model.mean,
+        "reward_std": model.std,
+    }
+    _save(model, folder, {CONFIG_FILE: about}, tokenizer, stored_dtype, max_shard_bytes)
+
+
+def _save(
+    model: Trunk,
+    folder: Path | str,
+    descriptions: Mapping[str, Any],
+    tokenizer: Tokenizer | None,
+    dtype: torch.dtype,
+    max_shard_bytes: float,
+) -> None:
+    """Write weights, descriptions and tokenizer, whole or not at all. A scalar head stays float32."""
+    views = hugging_face_views(model.config, dict(model.named_parameters()))
+    shards = _cut_into_shards(views, dtype, max_shard_bytes)
     with atomic_folder(Path(folder)) as temporary:
-        ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id} if tokenizer else {}
-        (temporary / "config.json").write_text(to_json({**describe(model.config, stored_dtype), **ids}))
-        (temporary / "generation_config.json").write_text(to_json({"bos_token_id": 1, "eos_token_id": 2, **ids}))
+        for name, content in descriptions.items():
+            (temporary / name).write_text(to_json(content))
         weight_map = {}
         for number, names in enumerate(shards, start=1):
             single = len(shards) == 1
             file = WEIGHTS_FILE if single else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-            tensors = {name: views[name].detach().to("cpu", stored_dtype, copy=True).contiguous() for name in names}
+            tensors = {
+                name: views[name].detach().to("cpu", torch.float32 if name == SCORE else dtype, copy=True).contiguous()
+                for name in names
+            }
             save_file(tensors, temporary / file, metadata={"format": "pt"})
             weight_map.update(dict.fromkeys(names, file))
         if len(shards) > 1:
-            total = sum(view.numel() for view in views.values()) * stored_dtype.itemsize
+            total = sum(view.numel() for view in views.values()) * dtype.itemsize
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}
             (temporary / INDEX_FILE).write_text(to_json(index))
         if tokenizer:
@@ -110,8 +218,9 @@ def hugging_face_views(config: ModelConfig, parameters: Mapping[str, Tensor]) ->
             theirs + "mlp.up_proj.weight": up,
             theirs + "mlp.down_proj.weight": parameters[ours + "feed_forward.down.weight"],
         }
-    if not config.tie_embeddings:
-        views["lm_head.weight"] = parameters["head.weight"]
+    for ours, theirs in (("head.weight", "lm_head.weight"), ("score.weight", SCORE), ("value.weight", SCORE)):
+        if ours in parameters and not (ours == "head.weight" and config.tie_embeddings):
+            views[theirs] = parameters[ours]
     return views
 
 
@@ -150,13 +259,22 @@ def describe(config: ModelConfig, dtype: torch.dtype) -> dict[str, Any]:
     }
 
 
-def read_config(path: Path | str) -> ModelConfig:
+def read_config(path: Path | str, architecture: str = LANGUAGE_MODEL) -> ModelConfig:
     """The shape of the model in the folder `path`, from its `config.json`.
 
-    Raises CheckpointError where there is none, or where it describes a model that this network cannot represent.
+    Raises CheckpointError where there is none, where it describes a model that this network cannot represent, or one of
+    another architecture.
     """
     folder = model_folder(path)
-    file = folder / "config.json"
+    found, file = _read_json(folder), folder / CONFIG_FILE
+    if problems := list(_unrepresentable(found, architecture)):
+        raise CheckpointError(f"{file} describes a model that Paddock cannot represent here: {'; '.join(problems)}")
+    return _config_from(found, file)
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
+    """The object in a model folder's `config.json`. Raises CheckpointError where there is none."""
+    file = folder / CONFIG_FILE
     if not file.is_file():
         raise CheckpointError(f"{folder} is not a model folder: it lacks config.json; {_inventory(folder)}")
     try:
@@ -165,16 +283,17 @@ def read_config(path: Path | str) -> ModelConfig:
         raise CheckpointError(f"{file} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise CheckpointError(f"{file} holds no JSON object")
-    if problems := list(_unrepresentable(found)):
-        raise CheckpointError(f"{file} describes a model that Paddock cannot represent: {'; '.join(problems)}")
-    return _config_from(found, file)
+    return found
 
 
-def _unrepresentable(found: dict[str, Any]) -> Iterator[str]:
+def _unrepresentable(found: dict[str, Any], architecture: str) -> Iterator[str]:
     """Name each thing in a `config.json` that this network has no place for."""
-    architectures = found.get("architectures") or ["LlamaForCausalLM"]
-    if found.get("model_type", "llama") != "llama" or architectures != ["LlamaForCausalLM"]:
-        yield f"its architecture is {', '.join(architectures)} ({found.get('model_type')}), not LlamaForCausalLM"
+    architectures = found.get("architectures") or [architecture]
+    if found.get("model_type", "llama") != "llama" or architectures != [architecture]:
+        yield f"its architecture is {', '.join(architectures)} ({found.get('model_type')}), not {architecture}"
+    labels = len(found.get("id2label") or {0: ""})
+    if architecture == REWARD_MODEL and labels != 1:
+        yield f"it has {labels} labels, and a reward is one number"
     if found.get("quantization_config"):
         method = found["quantization_config"].get("quant_method", "an unknown method")
         yield f"its weights are quantised ({method}); only float32, bfloat16 and float16 are read"
@@ -249,13 +368,11 @@ def _weight_files(folder: Path) -> list[str]:
 
 
 def _check_tensors(
-    folder: Path, config: ModelConfig, stored: dict[str, tuple[str, tuple[int, ...], str]], views: Mapping[str, Tensor]
+    folder: Path, stored: dict[str, tuple[str, tuple[int, ...], str]], views: Mapping[str, Tensor], spare: set[str]
 ) -> None:
-    """Raise CheckpointError, naming tensors, unless the stored ones are exactly those of the network."""
-    # Old folders store the rotary frequencies; folders of tied models may store the head as well. Neither says anything new.
-    spare = {name for name in stored if name.endswith("rotary_emb.inv_freq")}
-    if config.tie_embeddings:
-        spare.add("lm_head.weight")
+    """Raise CheckpointError, naming tensors, unless the stored ones are those of the network, and such as can be spared."""
+    # Old folders store the rotary frequencies, which say nothing new.
+    spare = spare | {name for name in stored if name.endswith("rotary_emb.inv_freq")}
     problems = []
     if missing := [name for name in views if name not in stored]:
         problems.append(f"missing {_some(missing)}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from paddock.model.attention import attention_by_matmuls, suits_matmuls
 from paddock.model.config import ModelConfig
-from paddock.model.cross_entropy import summed_cross_entropy
+from paddock.model.cross_entropy import summed_cross_entropy, token_log_probs
 from paddock.model.linear import Linear
 
 INIT_STD = (
@@ -138,12 +139,12 @@ def block_diagonal_causal_mask(segment_ids: Tensor, dtype: torch.dtype) -> Tenso
     return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, float("-inf"))[:, None]
 
 
-class Transformer(nn.Module):
-    """The network: token ids -> hidden states (the trunk) -> logits (the head).
+class Trunk(nn.Module):
+    """The network without a head: token ids -> hidden states. A kind of model adds its head and its `forward`.
 
     `checkpoint_activations` trades time for memory: a block's inner activations are worked out again in the backward pass.
-    The trunk and the head are apart, so that a scalar head can share the trunk. Nothing here knows of processes: sharding
-    and compiling are applied from outside, block by block, and every loss runs through `forward`, as sharding needs.
+    Nothing here knows of processes: sharding and compiling are applied from outside, block by block, and every loss runs
+    through a model's `forward`, as sharding needs.
     """
 
     cos: Tensor
@@ -156,21 +157,17 @@ class Transformer(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
-        self.head = Linear(config.dim, config.vocab_size)
-        self._derive()
-        self.reset_parameters()
+        Trunk._derive(self)
 
     def _derive(self) -> None:
-        """Set what follows from the configuration and the other parameters: the tied head and the rotary tables."""
-        if self.config.tie_embeddings:
-            self.head.weight = self.embedding.weight
+        """Set what follows from the configuration: the rotary tables."""
         config, device = self.config, self.embedding.weight.device
         cos, sin = rotary_tables(config.context_length, config.head_dim, config.rope_theta, device)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Transformer:
-        """After `to`, `to_empty` and the like: the tables stay float32, the head stays tied, and nothing is left empty."""
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """After `to`, `to_empty` and the like: the tables stay float32, a tied head stays tied, nothing is left empty."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._derive()
         return self
@@ -186,7 +183,7 @@ class Transformer(nn.Module):
                 nn.init.normal_(parameter, std=output_std if writes_to_residual else INIT_STD)
 
     def hidden_states(self, token_ids: Tensor, segment_ids: Tensor | None = None) -> Tensor:
-        """The trunk: token_ids (B, T) int64 -> normalised hidden states (B, T, D).
+        """token_ids (B, T) int64 -> normalised hidden states (B, T, D).
 
         Rows are causal; where `segment_ids` (B, T) is given, each token sees only its own segment (several dialogs packed
         into a row). Rotary positions are relative, so a packed dialog needs no positions of its own.
@@ -204,21 +201,42 @@ class Transformer(nn.Module):
                 x = block(x, cos, sin, mask)
         return self.norm(x)  # type: ignore[no-any-return]
 
+
+class Transformer(Trunk):
+    """The language model: the trunk and a head that gives logits."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.head = Linear(config.dim, config.vocab_size)
+        self._derive()
+        self.reset_parameters()
+
+    def _derive(self) -> None:
+        super()._derive()
+        if self.config.tie_embeddings:
+            self.head.weight = self.embedding.weight
+
     def forward(
         self,
         token_ids: Tensor,
         segment_ids: Tensor | None = None,
         targets: Tensor | None = None,
         loss_mask: Tensor | None = None,
+        temperature: float | None = None,
     ) -> Tensor:
         """Logits (B, T, V) in float32; or, with `targets` (B, T), their summed cross-entropy, a float32 scalar.
 
         `loss_mask` (B, T) bool is 1 where a target bears loss (everywhere, where it is None); the caller knows the count.
-        Only positions that bear loss reach the head.
+        Only positions that bear loss reach the head. With a `temperature` the result is `token_log_probs` of these positions
+        instead of a sum: (2, M) float32, the log-probability of each target and the entropy, in the order of the mask.
         """
         hidden = self.hidden_states(token_ids, segment_ids)
         if targets is None:
             return self.head(hidden).float()  # type: ignore[no-any-return]
         if loss_mask is None:
-            return summed_cross_entropy(hidden.flatten(0, 1), self.head.weight, targets.flatten())
-        return summed_cross_entropy(hidden[loss_mask], self.head.weight, targets[loss_mask])
+            hidden, targets = hidden.flatten(0, 1), targets.flatten()
+        else:
+            hidden, targets = hidden[loss_mask], targets[loss_mask]
+        if temperature is None:
+            return summed_cross_entropy(hidden, self.head.weight, targets)
+        return token_log_probs(hidden, self.head.weight, targets, temperature)
