@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 
 from paddock.errors import DataError
 from paddock.text.chat_format import Encoded
-from paddock.text.packing import Batch, Batches, DocumentWindows, PackedDialogs, StoreSummary, TokenStore, pack
+from paddock.text.packing import (
+    Batch,
+    Batches,
+    DocumentWindows,
+    PackedDialogs,
+    StoreSummary,
+    TokenStore,
+    pack,
+    pack_sequences,
+)
 
 
 def store_of(lengths: list[int], masks: list[list[bool]] | None = None) -> TokenStore:
@@ -286,3 +295,19 @@ TokenStore.write(Path(sys.argv[1]), sequences(), 100)
     assert not (tmp_path / "store").exists()
     TokenStore.write(tmp_path / "store", [Encoded([1, 2, 3])], 100)
     assert TokenStore.open(tmp_path / "store").tokens.tolist() == [1, 2, 3]
+
+
+@given(st.lists(st.lists(st.integers(1, 99), min_size=1, max_size=9), min_size=1, max_size=30), st.integers(9, 40))
+def test_packed_sequences_stand_whole_where_they_are_said_to(sequences: list[list[int]], context: int) -> None:
+    packed = pack_sequences(sequences, context)
+    assert packed.token_ids.shape == packed.segment_ids.shape
+    assert packed.token_ids.shape[1] <= context
+    segments = set()
+    for ids, row, start in zip(sequences, packed.rows, packed.starts, strict=True):
+        place = slice(start, start + len(ids))
+        assert packed.token_ids[row, place].tolist() == ids
+        (segment,) = set(packed.segment_ids[row, place].tolist())
+        assert (packed.segment_ids[row] == segment).sum() == len(ids)
+        segments.add((row, segment))
+    assert len(segments) == len(sequences)
+    assert (packed.segment_ids > 0).sum() == sum(map(len, sequences))

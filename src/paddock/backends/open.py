@@ -1,4 +1,4 @@
-"""Open whatever answers prompts from its specification."""
+"""Open whatever answers prompts, or scores answers, from its specification."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
-from paddock.model.checkpoint import load_model
+from paddock.model.checkpoint import load_model, load_reward_model
 from paddock.model.generation import LocalChatModel
+from paddock.model.scoring import LocalScorer
 from paddock.text.tokenizer import Tokenizer
 
 
@@ -25,3 +26,14 @@ def open_chat_model(folder: Path | str) -> LocalChatModel:
     tokenizer = Tokenizer.load(Path(folder))
     model = load_model(folder, torch.float32 if device.type == "cpu" else None, device)
     return LocalChatModel(model.eval(), tokenizer, device)
+
+
+def open_scorer(folder: Path | str) -> LocalScorer:
+    """The reward model in `folder`, with the tokenizer beside it, as `open_chat_model` opens a chat model.
+
+    Raises CheckpointError where the folder holds no reward model or no tokenizer.
+    """
+    device = best_device()
+    tokenizer = Tokenizer.load(Path(folder))
+    model = load_reward_model(folder, torch.float32 if device.type == "cpu" else None, device)
+    return LocalScorer(model.eval(), tokenizer)

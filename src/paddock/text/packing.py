@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -266,6 +266,33 @@ class PackedDialogs:
             loss_mask[place, :filled] = self.store.loss_mask[inputs + 1]
             segment_ids[place, :filled] = np.repeat(np.arange(1, len(dialogs) + 1), lengths)
         return Batch(token_ids, targets, loss_mask, segment_ids, tuple(names))
+
+
+@dataclass(frozen=True)
+class PackedSequences:
+    """Whole sequences side by side in rows; sequence i stands in row rows[i], from column starts[i] on."""
+
+    token_ids: NDArray[np.int64]  # (B, T) 0 on padding
+    segment_ids: NDArray[np.int32]  # (B, T) 1.. the sequence within the row, 0 padding
+    rows: NDArray[np.int64]  # (N,)
+    starts: NDArray[np.int64]  # (N,)
+
+
+def pack_sequences(sequences: Sequence[Sequence[int]], context: int) -> PackedSequences:
+    """Put `sequences`, each of 1 to `context` ids, into as few rows as best fit finds. T is at most `context`."""
+    lengths = np.array([len(sequence) for sequence in sequences])
+    width = min(context, int(lengths.sum()))
+    row_offsets, order = pack(lengths, width, seed=0)
+    count = len(row_offsets) - 1
+    token_ids, segment_ids = np.zeros((count, width), np.int64), np.zeros((count, width), np.int32)
+    rows, starts = np.empty(len(lengths), np.int64), np.empty(len(lengths), np.int64)
+    for row in range(count):
+        column = 0
+        for segment, item in enumerate(order[row_offsets[row] : row_offsets[row + 1]].tolist(), start=1):
+            end = column + len(sequences[item])
+            token_ids[row, column:end], segment_ids[row, column:end] = sequences[item], segment
+            rows[item], starts[item], column = row, column, end
+    return PackedSequences(token_ids, segment_ids, rows, starts)
 
 
 def _loss_targets(store: TokenStore, places: NDArray[np.int64]) -> NDArray[np.int64]:
