@@ -1,0 +1,64 @@
+"""The reward of reinforcement learning, from two reward models (paper section 3.2.3).
+
+R_c(g | p) = R_s(g | p) where p is tagged as able to draw out unsafe answers, or R_s(g | p) < 0.15; else R_h(g | p).
+
+R_s and R_h are the sigmoids of the models' scores. PPO whitens logit(R_c), and ranks do not change under the sigmoid: so all
+that is kept here are scores, raw logits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from paddock.backends.open import open_scorer
+from paddock.model.scoring import LocalScorer
+from paddock.text.dialog import Dialog
+
+UNSAFE_BELOW = 0.15  # of the sigmoid: a precision of 0.89 and a recall of 0.55 on the paper's safety test set
+UNSAFE_LOGIT = math.log(UNSAFE_BELOW / (1 - UNSAFE_BELOW))
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """What each of N replies is worth: raw logits, (N,) float32 each; `safety` is None without a safety model."""
+
+    helpfulness: Tensor
+    safety: Tensor | None
+    combined: Tensor
+
+
+def combined_reward(helpfulness: Tensor, safety: Tensor | None, is_safety: Tensor) -> Tensor:
+    """logit(R_c), (N,): both scores (N,) are raw logits, `is_safety` (N,) bool tags prompts. No safety model: helpfulness."""
+    if safety is None:
+        return helpfulness
+    return torch.where(is_safety | (safety < UNSAFE_LOGIT), safety, helpfulness)
+
+
+@dataclass(frozen=True)
+class RewardFunction:
+    """Both reward models, as one function of what a policy sampled."""
+
+    helpfulness: LocalScorer
+    safety: LocalScorer | None
+
+    def score_ids(self, sequences: Sequence[Sequence[int]], is_safety: Sequence[bool]) -> Rewards:
+        """The rewards of N whole sequences, prompt and reply; `is_safety` tags their prompts."""
+        helpfulness = torch.tensor(self.helpfulness.score_ids(sequences))
+        safety = None if self.safety is None else torch.tensor(self.safety.score_ids(sequences))
+        return Rewards(helpfulness, safety, combined_reward(helpfulness, safety, torch.tensor(is_safety, dtype=torch.bool)))
+
+
+def open_rewards(helpfulness: Path | str, safety: Path | str | None) -> RewardFunction:
+    """The reward models in two folders. Raises CheckpointError where one holds none."""
+    return RewardFunction(open_scorer(helpfulness), None if safety is None else open_scorer(safety))
+
+
+def is_tagged(prompt: Dialog) -> bool:
+    """Whether a prompt is tagged as able to draw out unsafe answers: its domain is safety (the paper's IS_SAFETY)."""
+    return prompt.domain == "safety"
