@@ -20,7 +20,7 @@ ALONE = Ranks(0, 1, torch.device("cpu"))
 SOURCE = (Source(path="words"),)
 
 
-def rows_of(words: list[str], share: float, validation: list[str] | None = None) -> Rows[str]:
+def rows_of(words: list[str], share: float, validation: list[str] | None = None) -> Rows[str, TokenStore]:
     """Rows that are words, each encoded as its characters."""
 
     def read(sources, report):
@@ -35,11 +35,12 @@ def rows_of(words: list[str], share: float, validation: list[str] | None = None)
         read=read,
         key=lambda word: word,
         size=len,
-        encode=lambda some: (Encoded([ord(letter) for letter in word]) for word in some),
+        write=lambda folder, some: TokenStore.write(folder, (Encoded([*map(ord, word)]) for word in some), 256),
+        open=TokenStore.open,
     )
 
 
-def learnt(rows: Rows[str]) -> list[str]:
+def learnt(rows: Rows[str, TokenStore]) -> list[str]:
     from paddock.text.readers import ReadReport
 
     return list(rows.learnt_from(ReadReport()))
@@ -84,8 +85,8 @@ def test_validation_files_are_held_out_instead_of_a_share() -> None:
 
 def test_what_is_encoded_once_is_not_encoded_again(tmp_path: Path) -> None:
     words = ["one", "two", "three", "four"]
-    first = encode_rows(rows_of(words, 0.0), tmp_path, 256, ALONE)
-    again = encode_rows(rows_of(["other"], 0.0), tmp_path, 256, ALONE)
+    first = encode_rows(rows_of(words, 0.0), tmp_path, ALONE)
+    again = encode_rows(rows_of(["other"], 0.0), tmp_path, ALONE)
     assert again.figures == first.figures
     assert again.train.tokens.tolist() == [ord(letter) for word in words for letter in word]
     assert again.validation is None
@@ -93,10 +94,10 @@ def test_what_is_encoded_once_is_not_encoded_again(tmp_path: Path) -> None:
 
 def test_a_store_that_a_kill_left_without_its_figures_is_encoded_again(tmp_path: Path) -> None:
     TokenStore.write(tmp_path / "train", [Encoded([1])], 256)
-    encoded = encode_rows(rows_of(["one"], 0.0), tmp_path, 256, ALONE)
+    encoded = encode_rows(rows_of(["one"], 0.0), tmp_path, ALONE)
     assert encoded.train.tokens.tolist() == [ord(letter) for letter in "one"]
 
 
 def test_a_corpus_with_nothing_left_to_learn_from_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing was read"):
-        encode_rows(rows_of(["only"], 0.1), tmp_path, 256, ALONE)
+        encode_rows(rows_of(["only"], 0.1), tmp_path, ALONE)

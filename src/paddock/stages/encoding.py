@@ -21,14 +21,14 @@ from paddock.errors import SettingsError
 from paddock.model.config import ModelConfig
 from paddock.progress import say
 from paddock.run_dir import atomic_write, to_json
-from paddock.text.chat_format import Encoded
 from paddock.text.files import HUB
-from paddock.text.packing import TokenStore
+from paddock.text.packing import StoreSummary
 from paddock.text.readers import OnBadRow, ReadReport, Source, locations
 from paddock.train.parallel import Ranks
 from paddock.train.settings import TrainingSettings
 
 Item = TypeVar("Item")
+Store = TypeVar("Store")
 
 HASHES = 2**64
 COUNTED_ROWS = 20_000  # of a dry run: a few seconds
@@ -58,12 +58,18 @@ class CorpusSettings(TrainingSettings):
         return context
 
 
+def everything(_: Any) -> bool:
+    """Learn from every row."""
+    return True
+
+
 @dataclass(frozen=True)
-class Rows(Generic[Item]):
+class Rows(Generic[Item, Store]):
     """The rows of a training stage: how to read, tell apart, measure and encode them.
 
     `read` gives the rows of some sources; `key` is the text whose hash decides the side of the split; `size` is about how
-    many bytes a row takes in its file; `encode` streams.
+    many bytes a row takes in its file; `write` encodes rows into a folder as they come, and `open` maps them into memory.
+    `learns` leaves rows out of those to train on.
     """
 
     data: tuple[Source, ...]
@@ -72,7 +78,9 @@ class Rows(Generic[Item]):
     read: Callable[[tuple[Source, ...], ReadReport], Iterator[Item]]
     key: Callable[[Item], str]
     size: Callable[[Item], int]
-    encode: Callable[[Iterable[Item]], Iterator[Encoded]]
+    write: Callable[[Path, Iterable[Item]], StoreSummary]
+    open: Callable[[Path], Store]
+    learns: Callable[[Item], bool] = everything
 
     def held_out(self) -> Iterator[Item]:
         """The rows held out for validation, in the order in which they are read."""
@@ -85,7 +93,7 @@ class Rows(Generic[Item]):
     def learnt_from(self, report: ReadReport) -> Iterator[Item]:
         """The rows to train on; what is read, held-out rows included, is counted in `report`."""
         bound = 0 if self.validation or not self.validation_share else self._bound()
-        yield from (row for row in self.read(self.data, report) if _hash(self.key(row)) >= bound)
+        yield from (row for row in self.read(self.data, report) if _hash(self.key(row)) >= bound and self.learns(row))
 
     def _bound(self) -> int:
         """The hash below which a row is held out: the share of all hashes, or enough for a single row of a small corpus."""
@@ -98,15 +106,15 @@ class Rows(Generic[Item]):
 
 
 @dataclass(frozen=True)
-class EncodedRows:
+class EncodedRows(Generic[Store]):
     """A stage's data, encoded: the stores, and the figures for `results.json`."""
 
-    train: TokenStore
-    validation: TokenStore | None
+    train: Store
+    validation: Store | None
     figures: dict[str, Any]
 
 
-def encode_rows(rows: Rows[Item], folder: Path, vocab_size: int, ranks: Ranks) -> EncodedRows:
+def encode_rows(rows: Rows[Item, Store], folder: Path, ranks: Ranks) -> EncodedRows[Store]:
     """Encode `rows` into `folder`, or open what is whole there already. The first rank encodes, and the others wait.
 
     Raises DataError for a bad row (by setting), and where nothing is left to train on.
@@ -114,10 +122,10 @@ def encode_rows(rows: Rows[Item], folder: Path, vocab_size: int, ranks: Ranks) -
     about = folder / "data.json"
     if ranks.is_first and not about.exists():
         report = ReadReport()
-        train = TokenStore.write(folder / "train", rows.encode(rows.learnt_from(report)), vocab_size)
+        train = rows.write(folder / "train", rows.learnt_from(report))
         validation = None
         if rows.validation or rows.validation_share:
-            validation = TokenStore.write(folder / "validation", rows.encode(rows.held_out()), vocab_size)
+            validation = rows.write(folder / "validation", rows.held_out())
         figures = {
             "rows": report.rows,
             "skipped": dict(report.skipped),
@@ -129,13 +137,13 @@ def encode_rows(rows: Rows[Item], folder: Path, vocab_size: int, ranks: Ranks) -
     ranks.wait()
     figures = json.loads(about.read_text())
     return EncodedRows(
-        TokenStore.open(folder / "train"),
-        TokenStore.open(folder / "validation") if figures["validation"] else None,
+        rows.open(folder / "train"),
+        rows.open(folder / "validation") if figures["validation"] else None,
         figures,
     )
 
 
-def count_rows(rows: Rows[Item], vocab_size: int, use: Callable[[TokenStore], int]) -> dict[str, Any]:
+def count_rows(rows: Rows[Item, Store], use: Callable[[Store], int]) -> dict[str, Any]:
     """What a run would read: rows, tokens, and the batches of an epoch, which `use` works out from a store.
 
     All of a small corpus is read; of a larger one the first rows, and file sizes give the rest: `counted` says which.
@@ -149,8 +157,8 @@ def count_rows(rows: Rows[Item], vocab_size: int, use: Callable[[TokenStore], in
             yield row
 
     with tempfile.TemporaryDirectory() as folder:
-        summary = TokenStore.write(Path(folder) / "train", rows.encode(measured()), vocab_size)
-        batches = use(TokenStore.open(Path(folder) / "train"))
+        summary = rows.write(Path(folder) / "train", measured())
+        batches = use(rows.open(Path(folder) / "train"))
     scale, counted = 1.0, "exactly"
     if summary.sequences == COUNTED_ROWS:
         scale = max(_bytes_of(rows.data) / sizes, 1.0)

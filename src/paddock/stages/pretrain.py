@@ -81,7 +81,6 @@ def plan(settings: PretrainSettings) -> dict[str, Any]:
     context = settings.context_for(config)
     counts = count_rows(
         document_rows(settings, tokenizer),
-        tokenizer.vocab_size,
         lambda store: windows(store, settings, context).steps_per_epoch,
     )
     steps = steps_of(settings, counts["steps_per_epoch"], counts["loss_tokens"])
@@ -93,7 +92,7 @@ def run(settings: PretrainSettings, stage_dir: StageDir) -> dict[str, Any]:
     with processes() as ranks:
         tokenizer = load_tokenizer(settings)
         rows = document_rows(settings, tokenizer)
-        encoded = encode_rows(rows, stage_dir.data, tokenizer.vocab_size, ranks)
+        encoded = encode_rows(rows, stage_dir.data, ranks)
         model = initial_model(settings, tokenizer, ranks)
         context = settings.context_for(model.config)
         train = windows(encoded.train, settings, context)
@@ -110,7 +109,7 @@ def load_tokenizer(settings: PretrainSettings) -> Tokenizer:
     return Tokenizer.load(Path(settings.tokenizer or settings.model))
 
 
-def document_rows(settings: PretrainSettings, tokenizer: Tokenizer) -> Rows[str]:
+def document_rows(settings: PretrainSettings, tokenizer: Tokenizer) -> Rows[str, TokenStore]:
     """The documents: each is its own key."""
 
     def read(sources: tuple[Source, ...], report: ReadReport) -> Iterator[str]:
@@ -123,7 +122,8 @@ def document_rows(settings: PretrainSettings, tokenizer: Tokenizer) -> Rows[str]
         read=read,
         key=lambda text: text,
         size=lambda text: len(text.encode("utf-8", "surrogatepass")),
-        encode=lambda documents: encode_documents(tokenizer, documents),
+        write=lambda folder, texts: TokenStore.write(folder, encode_documents(tokenizer, texts), tokenizer.vocab_size),
+        open=TokenStore.open,
     )
 
 

@@ -34,7 +34,7 @@ class Rewards:
 
 
 def combined_reward(helpfulness: Tensor, safety: Tensor | None, is_safety: Tensor) -> Tensor:
-    """logit(R_c), (N,): both scores (N,) are raw logits, `is_safety` (N,) bool tags prompts. No safety model: helpfulness."""
+    """logit(R_c), (N,), of two scores (N,), raw logits, and `is_safety` (N,) bool, which tags prompts."""
     if safety is None:
         return helpfulness
     return torch.where(is_safety | (safety < UNSAFE_LOGIT), safety, helpfulness)

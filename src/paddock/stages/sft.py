@@ -60,7 +60,6 @@ def plan(settings: SftSettings) -> dict[str, Any]:
     context = settings.context_for(config)
     counts = count_rows(
         dialog_rows(settings, tokenizer),
-        tokenizer.vocab_size,
         lambda store: packed(store, settings, context).steps_per_epoch,
     )
     return {**counts, **plan_figures(config, settings, steps_of(settings, counts["steps_per_epoch"]), context)}
@@ -71,7 +70,7 @@ def run(settings: SftSettings, stage_dir: StageDir) -> dict[str, Any]:
     with processes() as ranks:
         tokenizer = Tokenizer.load(Path(settings.model))
         rows = dialog_rows(settings, tokenizer)
-        encoded = encode_rows(rows, stage_dir.data, tokenizer.vocab_size, ranks)
+        encoded = encode_rows(rows, stage_dir.data, ranks)
         model = load_model(settings.model, torch.float32, ranks.device)
         context = settings.context_for(model.config)
         train = packed(encoded.train, settings, context)
@@ -84,7 +83,7 @@ def run(settings: SftSettings, stage_dir: StageDir) -> dict[str, Any]:
         return {**fitted.results, "epochs": steps / train.steps_per_epoch, "data": {**encoded.figures, **packing}}
 
 
-def dialog_rows(settings: SftSettings, tokenizer: Tokenizer) -> Rows[Dialog]:
+def dialog_rows(settings: SftSettings, tokenizer: Tokenizer) -> Rows[Dialog, TokenStore]:
     """The dialogs: those with the same beginning, up to the first answer, fall on the same side of the split."""
 
     def read(sources: tuple[Source, ...], report: ReadReport) -> Iterator[Dialog]:
@@ -97,7 +96,8 @@ def dialog_rows(settings: SftSettings, tokenizer: Tokenizer) -> Rows[Dialog]:
         read=read,
         key=beginning_of,
         size=lambda dialog: len(json.dumps([asdict(message) for message in dialog.messages], ensure_ascii=False)),
-        encode=lambda dialogs: encode_dialogs(tokenizer, dialogs),
+        write=lambda folder, dialogs: TokenStore.write(folder, encode_dialogs(tokenizer, dialogs), tokenizer.vocab_size),
+        open=TokenStore.open,
     )
 
 
