@@ -162,6 +162,24 @@ def test_each_reader_gives_its_kind(tmp_path: Path):
     assert [(p.prompt, p.chosen, p.rejected) for p in read_preferences([path])] == [(prompt, "hello", "bye")]
 
 
+def test_a_row_knows_the_file_and_line_that_it_came_from(tmp_path: Path):
+    preference = {"prompt": DIALOG["messages"][:1], "chosen": "a", "rejected": "b"}
+    dialogs, pairs = write(tmp_path / "d.jsonl", [DIALOG, DIALOG]), write(tmp_path / "p.jsonl", [preference, preference])
+    assert [dialog.source for dialog in read_dialogs([dialogs])] == [f"{dialogs}:1", f"{dialogs}:2"]
+    assert [prompt.source for prompt in read_prompts([dialogs])] == [f"{dialogs}:1", f"{dialogs}:2"]
+    assert [preference.source for preference in read_preferences([pairs])] == [f"{pairs}:1", f"{pairs}:2"]
+
+
+def test_equal_dialogs_of_different_places_are_equal(tmp_path: Path):
+    first, second = read_dialogs([write(tmp_path / "d.jsonl", [DIALOG, DIALOG])])
+    assert first == second
+
+
+def test_a_reply_leaves_a_dialog_where_it_came_from(tmp_path: Path):
+    (prompt,) = read_prompts([write(tmp_path / "d.jsonl", [DIALOG])])
+    assert prompt.with_reply("yes").source == f"{tmp_path}/d.jsonl:1"
+
+
 def test_texts_are_documents_and_dialogs_in_the_chat_format(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", [{"text": "x"}, DIALOG, {**DIALOG, "label": False}])
     assert list(read_texts([path])) == ["x", "[INST] hi [/INST] hello "]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
@@ -33,6 +33,7 @@ class Dialog:
     id: str | None = None
     domain: Domain | None = None
     risk_category: str | None = None
+    source: str = field(default="", compare=False)  # "file:line", where it was read
 
     @property
     def is_prompt(self) -> bool:
@@ -41,7 +42,7 @@ class Dialog:
 
     def with_reply(self, reply: str) -> Dialog:
         """The same dialog with the assistant's `reply` appended."""
-        return Dialog((*self.messages, Message("assistant", reply)), self.id, self.domain, self.risk_category)
+        return replace(self, messages=(*self.messages, Message("assistant", reply)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Preference:
     annotator: str | None = None
     chosen_model: str | None = None
     rejected_model: str | None = None
+    source: str = field(default="", compare=False)  # "file:line", where it was read
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -23,7 +23,7 @@ from paddock.text.files import HUB, SUFFIXES, Row, RowError, is_readable, read_r
 from paddock.text.rows import conversation_of, dialog_of, document_of, preference_of, prompt_of
 
 OnBadRow = Literal["error", "skip"]
-Item = TypeVar("Item")
+Item = TypeVar("Item", str, Dialog, Preference)
 
 
 class Source(BaseModel):
@@ -164,7 +164,7 @@ def _read(
                         report.labelled_bad += first_pass
                     else:
                         report.rows += 1
-                        yield item
+                        yield item if isinstance(item, str) else replace(item, source=f"{place}:{line}")
 
     return items()
 
