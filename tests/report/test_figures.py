@@ -78,5 +78,5 @@ def test_a_long_curve_is_drawn_by_means_of_neighbours():
     thin = averaged(Curve(steps, steps * 10, steps))
     assert len(thin.steps) == 201
     assert thin.losses[0] == 2.0
-    assert (thin.steps[0], thin.tokens[0]) == (3.0, 30.0)
+    assert (thin.steps[0], thin.counts[0]) == (3.0, 30.0)
     assert (thin.losses[-1], thin.steps[-1]) == (601.0, 601.0)

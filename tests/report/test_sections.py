@@ -112,7 +112,7 @@ def test_a_validation_loss_stands_at_the_tokens_trained_on_not_at_those_validate
     figures = losses.section(read_run(run)).blocks[0].figures
     assert figures[-1].caption == "200 steps, 90k tokens; training ends at 2.000; validation ends at 2.900."
     train, validation = losses.columns([rows[0], rows[2]]), losses.columns([rows[1]])
-    assert losses.tokens_by(train, validation.steps) == [70_000]
+    assert losses.counts_by(train, validation.steps) == [70_000]
 
 
 def test_a_lowest_validation_loss_before_the_end_is_named(run):

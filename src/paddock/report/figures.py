@@ -58,12 +58,13 @@ class Curve:
     """A loss by step; `tokens` counts what was trained on up to each step. Arrays of shape (n,), steps rising."""
 
     steps: NDArray[np.float64]
-    tokens: NDArray[np.float64]
+    counts: NDArray[np.float64]  # of the unit, so far
     losses: NDArray[np.float64]
+    unit: str = "tokens"
 
 
 def loss_figure(name: str, train: Curve, validation: Curve) -> str:
-    """Training and validation loss by tokens (below) and by steps (above), in nats a token. `validation` may be empty.
+    """Training and validation loss by what was trained on (below) and by steps (above), in nats. `validation` may be empty.
 
     `name` keeps the drawing's ids apart from those of others on the page.
     """
@@ -71,12 +72,12 @@ def loss_figure(name: str, train: Curve, validation: Curve) -> str:
         figure = Figure(figsize=INCHES, layout="constrained")
         axes = figure.add_subplot()
         thin = averaged(train)
-        axes.plot(thin.tokens, thin.losses, color=INK, alpha=0.55, linewidth=1, label="training")
+        axes.plot(thin.counts, thin.losses, color=INK, alpha=0.55, linewidth=1, label="training")
         axes.plot(
-            validation.tokens, validation.losses, color=ACCENT, linewidth=1.6, marker="o", markersize=2.6, label="validation"
+            validation.counts, validation.losses, color=ACCENT, linewidth=1.6, marker="o", markersize=2.6, label="validation"
         )
-        axes.set_ylabel("loss (nats a token)")
-        axes.set_xlabel("tokens")
+        axes.set_ylabel(f"loss (nats a {train.unit.removesuffix('s')})")
+        axes.set_xlabel(train.unit)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=ROUND_STEPS))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
@@ -94,12 +95,12 @@ def averaged(curve: Curve) -> Curve:
     starts = np.arange(0, len(curve.steps), group)
     ends = np.minimum(starts + group, len(curve.steps))
     losses = np.add.reduceat(curve.losses, starts) / (ends - starts)
-    return Curve(curve.steps[ends - 1], curve.tokens[ends - 1], losses)
+    return Curve(curve.steps[ends - 1], curve.counts[ends - 1], losses, curve.unit)
 
 
-def tokens_by(curve: Curve, steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How many tokens had been trained on by each of `steps`, shape (n,): by straight lines between what was logged."""
-    return np.interp(steps, np.r_[0, curve.steps], np.r_[0, curve.tokens])
+def counts_by(curve: Curve, steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much had been trained on by each of `steps`, shape (n,): by straight lines between what was logged."""
+    return np.interp(steps, np.r_[0, curve.steps], np.r_[0, curve.counts])
 
 
 def _scale_of_losses(axes: Axes, losses: NDArray[np.float64]) -> None:
@@ -113,12 +114,12 @@ def _scale_of_losses(axes: Axes, losses: NDArray[np.float64]) -> None:
 
 
 def _steps_above(axes: Axes, curve: Curve) -> None:
-    """A second axis that names steps where their tokens lie."""
+    """A second axis that names steps where their counts lie."""
     last = curve.steps[-1]
     ticks = [step for step in MaxNLocator(5, steps=ROUND_STEPS, integer=True).tick_values(0, last) if 0 <= step <= last]
     above = axes.twiny()
     above.set_xlim(axes.get_xlim())
-    above.set_xticks(tokens_by(curve, np.array(ticks)), [f"{step:,.0f}" for step in ticks])
+    above.set_xticks(counts_by(curve, np.array(ticks)), [f"{step:,.0f}" for step in ticks])
     above.set_xlabel("steps")
     above.grid(visible=False)
 

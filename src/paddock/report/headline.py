@@ -52,7 +52,9 @@ def _scores(run: Run) -> list[HeadlineFigure]:
 def _losses(run: Run) -> list[HeadlineFigure]:
     """Validation losses, of the last stage first."""
     losses = [
-        (stage.name, loss) for stage in run.stages if (loss := finite(stage.results.get("validation_loss"))) is not None
+        (stage.name, loss)
+        for stage in run.stages
+        if (loss := finite(stage.results.get("validation_loss"))) is not None and "pairs" not in stage.results
     ]
     return [HeadlineFigure(f"{loss:.3f}", f"Loss of {name}", "nats a token, validation") for name, loss in reversed(losses)]
 

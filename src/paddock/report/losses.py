@@ -1,4 +1,4 @@
-"""Loss curves: training and validation, by tokens and by steps (the paper's figure 5, for every stage that trains)."""
+"""Loss curves: training and validation, by tokens or pairs and by steps (the paper's figure 5, for every stage)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from paddock.report.blocks import Figure, Figures, Section
-from paddock.report.figures import Curve, loss_figure, tokens_by
+from paddock.report.figures import Curve, counts_by, loss_figure
 from paddock.report.run_folder import Run, StageRecord
 from paddock.report.wording import compact, finite
 
@@ -25,20 +25,22 @@ def _figure(stage: StageRecord, name: str) -> Figure | None:
     train, validation = (columns([row for row in rows if row.get("split") == split]) for split in ("train", "validation"))
     if not len(train.steps):
         return None
-    # A validation row counts the tokens that were validated; its place is by those that had been trained on.
-    validation = replace(validation, tokens=tokens_by(train, validation.steps))
+    # A validation row counts what was validated; its place is by what had been trained on.
+    validation = replace(validation, counts=counts_by(train, validation.steps))
     caption = _caption(train, validation)
-    return Figure(loss_figure(name, train, validation), stage.name, caption, f"Loss of {stage.name} by tokens. {caption}")
+    title = f"Loss of {stage.name} by {train.unit}. {caption}"
+    return Figure(loss_figure(name, train, validation), stage.name, caption, title)
 
 
 def columns(rows: Sequence[dict[str, Any]]) -> Curve:
-    """Rows of `metrics.jsonl` as a curve."""
-    steps, tokens, losses = ([finite(row.get(key)) or 0.0 for row in rows] for key in ("step", "tokens", "loss"))
-    return Curve(np.array(steps), np.array(tokens), np.array(losses))
+    """Rows of `metrics.jsonl` as a curve; a reward model's rows count pairs, all others tokens."""
+    unit = "pairs" if any("pairs" in row for row in rows) else "tokens"
+    steps, counts, losses = ([finite(row.get(key)) or 0.0 for row in rows] for key in ("step", unit, "loss"))
+    return Curve(np.array(steps), np.array(counts), np.array(losses), unit)
 
 
 def _caption(train: Curve, validation: Curve) -> str:
-    steps = f"{train.steps[-1]:,.0f} steps, {compact(train.tokens[-1])} tokens"
+    steps = f"{train.steps[-1]:,.0f} steps, {compact(train.counts[-1])} {train.unit}"
     parts = [steps, f"training ends at {train.losses[-1]:.3f}"]
     if len(validation.steps):
         best = validation.losses.argmin()

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,24 @@ class Batch:
         )
 
 
+class StepRows(Protocol):
+    """What every kind of batch has: rows that can be shared out. A stage's loss knows the rest of its own kind."""
+
+    @property
+    def token_ids(self) -> NDArray[np.int64]:
+        """(B, T) inputs."""
+        ...
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What each row holds, in words."""
+        ...
+
+    def rows(self, start: int, stop: int) -> Self:
+        """The rows from `start` up to `stop`."""
+        ...
+
+
 class Batches(Protocol):
     """Where a training loop gets its batches; `step` counts from 0 through all epochs."""
 
@@ -62,10 +80,10 @@ class Batches(Protocol):
 
     @property
     def tokens_per_epoch(self) -> int:
-        """Targets of an epoch that bear loss."""
+        """Tokens of an epoch that are learnt from."""
         ...
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> StepRows:
         """The whole batch of a step, over all ranks."""
         ...
 

@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from paddock.errors import SettingsError, TrainingError
-from paddock.model.transformer import Block, Transformer
+from paddock.model.transformer import Block, Trunk
 from paddock.progress import ProgressLine, say
 from paddock.run_dir import StageDir
-from paddock.text.packing import Batch, Batches
+from paddock.text.packing import Batch, Batches, StepRows
 from paddock.train.energy import energy_of
 from paddock.train.metrics import MetricsLog
 from paddock.train.optim import build_optimizer, default_warmup, gradient_norm, learning_rate, optimizer_step
@@ -31,9 +31,13 @@ from paddock.train.state import Saves, restore, restore_weights, training_tensor
 
 SHOWN_SOURCES = 8
 TOKENS_AT_ONCE = 16_384
+SHORT = {"tokens": "tok"}
 
-Loss = Callable[[nn.Module, Batch, torch.device], tuple[Tensor, int]]
-"""(model, rows, device) -> the summed loss, a float32 scalar with a graph, and how many things it is the sum of."""
+Rows = TypeVar("Rows", bound=StepRows)
+Loss = Callable[[nn.Module, Any, torch.device], tuple[Tensor, int]]
+"""(model, rows, device) -> the summed loss, a float32 scalar with a graph, and how many things it is the sum of.
+
+The rows are of the kind that the stage's batches are."""
 
 
 def next_token_loss(model: nn.Module, batch: Batch, device: torch.device) -> tuple[Tensor, int]:
@@ -69,7 +73,7 @@ def prepare(model: nn.Module, settings: TrainingSettings, ranks: Ranks, tokens: 
     model.to(ranks.device).train()
     blocks = [module for module in model.modules() if isinstance(module, Block)]
     for module in model.modules():
-        if isinstance(module, Transformer):
+        if isinstance(module, Trunk):
             module.checkpoint_activations = settings.activation_checkpointing
     if compiled:
         compile_blocks(blocks)
@@ -81,7 +85,7 @@ def prepare(model: nn.Module, settings: TrainingSettings, ranks: Ranks, tokens: 
     return Setup(model, build_optimizer(model, settings.weight_decay), ranks, precision, compiled)
 
 
-def micro_batches(batch: Batch, ranks: Ranks, size: int | None) -> Iterator[Batch]:
+def micro_batches(batch: Rows, ranks: Ranks, size: int | None) -> Iterator[Rows]:
     """This rank's share of a step's rows, at most `size` rows at a time and always the same number; None: 16,384 tokens."""
     rows, tokens = batch.token_ids.shape
     share = ranks.share(rows)
@@ -96,7 +100,7 @@ def rows_at_once(rows: int, tokens: int, size: int | None) -> int:
     return max(divisor for divisor in range(1, rows + 1) if rows % divisor == 0 and divisor <= limit)
 
 
-def accumulate(setup: Setup, batch: Batch, loss: Loss, micro_batch_size: int | None) -> tuple[float, int]:
+def accumulate(setup: Setup, batch: StepRows, loss: Loss, micro_batch_size: int | None) -> tuple[float, int]:
     """Forward and backward over a step's rows; gradients of sums add up in `.grad`. Returns sum and count of all ranks."""
     totals = torch.zeros(2, dtype=torch.float64, device=setup.ranks.device)
     for rows in micro_batches(batch, setup.ranks, micro_batch_size):
@@ -129,8 +133,9 @@ def evaluate(setup: Setup, batches: Batches, loss: Loss, micro_batch_size: int |
 class Progress:
     """What a run knows of itself beside its tensors; saved with every save."""
 
+    unit: str = "tokens"
     step: int = 0
-    tokens: int = 0
+    count: int = 0  # of the unit, so far
     seconds: float = 0.0
     metrics_bytes: int = 0
     train_loss: float | None = None
@@ -139,7 +144,7 @@ class Progress:
     best_loss: float | None = None
     evaluations_since_best: int = 0
     since_log_loss: float = 0.0
-    since_log_tokens: int = 0
+    since_log_count: int = 0
     since_log_seconds: float = 0.0
 
 
@@ -163,16 +168,18 @@ def fit(
     steps: int,
     validation: Batches | None = None,
     loss: Loss = next_token_loss,
+    unit: str = "tokens",
 ) -> Fitted:
     """Train `model` for `steps` steps, going on from the newest whole save in `stage_dir` where there is one.
 
-    Raises TrainingError for a loss or gradient that is not finite (before it touches the weights) and for a full disk.
+    `unit` says what the loss counts; metrics and results have it as a key. Raises TrainingError for a loss or gradient that
+    is not finite (before it touches the weights) and for a full disk.
     """
     if settings.keep == "best" and validation is None:
         raise SettingsError("keep: best needs validation data to judge by: give some, or set keep: last")
     setup = prepare(model, settings, ranks, steps * batches.tokens_per_epoch // batches.steps_per_epoch)
     saves = Saves(stage_dir.checkpoints, settings.keep_saves, ranks)
-    progress = resume(setup, saves)
+    progress = resume(setup, saves, unit)
     began = time.monotonic() - progress.seconds
     with (
         MetricsLog(
@@ -200,11 +207,11 @@ def fit(
     return Fitted(progress, setup, results_of(progress, setup, settings))
 
 
-def resume(setup: Setup, saves: Saves) -> Progress:
+def resume(setup: Setup, saves: Saves, unit: str) -> Progress:
     """Put back the newest whole save, if there is one."""
     found = saves.newest()
     if found is None:
-        return Progress()
+        return Progress(unit)
     progress, tensors = Progress(**found[0]), found[1]
     restore(setup.model, setup.optimizer, tensors)
     if setup.ranks.is_first:
@@ -231,15 +238,15 @@ def train_step(
     rate = learning_rate(step, steps, settings.learning_rate, warmup, settings.final_learning_rate)
     optimizer_step(setup.optimizer, norm, count, rate, settings.clip)
     progress.step = step
-    progress.tokens += count
+    progress.count += count
     progress.since_log_loss += loss_sum
-    progress.since_log_tokens += count
+    progress.since_log_count += count
     progress.since_log_seconds += time.monotonic() - began
-    row = {"step": step, "split": "train", "loss": loss_sum / count, "tokens": progress.tokens}
+    row = {"step": step, "split": "train", "loss": loss_sum / count, progress.unit: progress.count}
     return {**row, "learning_rate": rate, "gradient_norm": norm.item() / count}
 
 
-def not_finite(setup: Setup, batch: Batch, loss: Loss, step: int) -> str:
+def not_finite(setup: Setup, batch: StepRows, loss: Loss, step: int) -> str:
     """Say which rows of a batch give a loss that is not finite, by looking at each alone."""
     bad: list[str] = []
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
@@ -260,9 +267,12 @@ def not_finite(setup: Setup, batch: Batch, loss: Loss, step: int) -> str:
 
 def close_interval(progress: Progress) -> dict[str, float]:
     """The mean loss and the speed since the last logged step, and begin the next interval."""
-    progress.train_loss = progress.since_log_loss / progress.since_log_tokens
-    figures = {"loss": progress.train_loss, "tokens_per_second": progress.since_log_tokens / progress.since_log_seconds}
-    progress.since_log_loss, progress.since_log_tokens, progress.since_log_seconds = 0.0, 0, 0.0
+    progress.train_loss = progress.since_log_loss / progress.since_log_count
+    figures = {
+        "loss": progress.train_loss,
+        f"{progress.unit}_per_second": progress.since_log_count / progress.since_log_seconds,
+    }
+    progress.since_log_loss, progress.since_log_count, progress.since_log_seconds = 0.0, 0, 0.0
     return figures
 
 
@@ -274,7 +284,7 @@ def evaluate_step(
     value, count = evaluate(setup, validation, loss, settings.micro_batch_size)
     progress.validation_loss = value
     seconds = progress.seconds + time.monotonic() - began
-    log.append({"step": progress.step, "split": "validation", "loss": value, "tokens": count, "seconds": seconds})
+    log.append({"step": progress.step, "split": "validation", "loss": value, progress.unit: count, "seconds": seconds})
     progress.evaluations_since_best += 1
     if not value < (math.inf if progress.best_loss is None else progress.best_loss):  # so that NaN is never the best
         return False
@@ -288,7 +298,10 @@ def shown(row: dict[str, Any], progress: Progress, began: float) -> dict[str, st
     figures = {"loss": f"{row['loss']:.3f}"}
     if progress.validation_loss is not None:
         figures["validation"] = f"{progress.validation_loss:.3f}"
-    return {**figures, "speed": f"{progress.tokens / (time.monotonic() - began):,.0f} tok/s"}
+    return {
+        **figures,
+        "speed": f"{progress.count / (time.monotonic() - began):,.0f} {SHORT.get(progress.unit, progress.unit)}/s",
+    }
 
 
 def results_of(progress: Progress, setup: Setup, settings: TrainingSettings) -> dict[str, Any]:
@@ -299,12 +312,12 @@ def results_of(progress: Progress, setup: Setup, settings: TrainingSettings) -> 
     return {
         "steps": progress.step,
         "kept_step": progress.best_step if best else progress.step,
-        "tokens": progress.tokens,
+        progress.unit: progress.count,
         "train_loss": progress.train_loss,
         "validation_loss": validation_loss,
-        "perplexity": None if validation_loss is None else math.exp(validation_loss),
+        "perplexity": math.exp(validation_loss) if validation_loss is not None and progress.unit == "tokens" else None,
         "seconds": progress.seconds,
-        "tokens_per_second": progress.tokens / progress.seconds,
+        f"{progress.unit}_per_second": progress.count / progress.seconds,
         "device_hours": energy["device_hours"],
         "energy": energy,
         "precision": str(setup.precision).removeprefix("torch."),

@@ -204,8 +204,11 @@ def training_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict
 def restore(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put `training_tensors` back. Raises CheckpointError where they belong to another model."""
     restore_weights(model, tensors)
-    for name, parameter in model.named_parameters():
-        moments = optimizer.state[parameter]
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        name, moments = names[parameter], optimizer.state[parameter]
+        if f"optimizer.{name}.step" not in tensors:  # the save was made before this optimizer's first step
+            continue
         for kind in ("exp_avg", "exp_avg_sq"):
             moments[kind] = torch.zeros_like(parameter)
             local(moments[kind]).copy_(tensors[f"optimizer.{name}.{kind}"])
