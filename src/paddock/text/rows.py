@@ -85,6 +85,10 @@ def preference_of(row: Row) -> Preference:
             "chosen and rejected answer different prompts",
             mend="They may differ in the last message alone",
         )
+    if chosen == rejected:
+        raise RowError(
+            "identical replies", "chosen and rejected are the same reply", mend="Leave the pair out: it says nothing"
+        )
     for messages, field in ((chosen, "chosen"), (rejected, "rejected")):
         _check_order(messages)
         if messages[-1].role != "assistant":
