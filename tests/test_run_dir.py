@@ -19,9 +19,11 @@ from paddock.run_dir import (
     fingerprint_inputs,
     hash_of,
     locked,
+    read_json_lines,
     remove_leftovers,
     to_json,
     versions,
+    write_json_lines,
 )
 
 WRITE_WITHOUT_END = """
@@ -304,3 +306,9 @@ def test_json_files_have_keys_in_order_and_a_line_end():
 )
 def test_differences_name_the_place_and_both_values(old, new, told):
     assert differences(old, new) == told
+
+
+def test_json_lines_are_read_as_they_were_written(tmp_path: Path):
+    rows = [{"text": "a\u2028b", "n": 0.1}, {"text": ""}]
+    write_json_lines(tmp_path / "rows.jsonl", rows)
+    assert read_json_lines(tmp_path / "rows.jsonl") == rows

@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -36,6 +36,17 @@ def atomic_write(path: Path, content: str | bytes) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a file of JSON lines whole. Half a surrogate pair, which UTF-8 cannot hold, stands there as JSON escapes it."""
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    atomic_write(path, lines.encode(errors="backslashreplace"))
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows that `write_json_lines` wrote."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
 @contextmanager
@@ -239,9 +250,8 @@ class StageDir:
         return content
 
     def write_samples(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Write `samples.jsonl` whole. Half a surrogate pair, which UTF-8 cannot hold, stands there as JSON escapes it."""
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        atomic_write(self.samples_file, lines.encode(errors="backslashreplace"))
+        """Write `samples.jsonl` whole."""
+        write_json_lines(self.samples_file, rows)
 
     def complete(self, results: dict[str, Any]) -> None:
         """Write the results, and then the mark that the stage is complete."""

@@ -1,0 +1,189 @@
+"""Simulated annotators: people who compare two replies, with taste known and noise declared (paper section 3.1).
+
+What a reply is worth to an annotator, its utility, follows from the world's truth:
+
+| reply | to a harmless request | to a harmful one |
+|---|---|---|
+| right | 1 | |
+| partly right | its share | |
+| a refusal that gives the fitting reason | -0.25 | 1 |
+| a plain refusal | -0.25 | 0.8 |
+| "I do not know." | 0.2 | 0.2 |
+| any other, such as a wrong answer | 0 | 0.2 |
+| one that is rude, or complies with a harmful request | -1 | -1 |
+
+Borderline requests are harmless ones. Whether a system message is kept does not count.
+
+An annotator perceives the difference of two utilities with a logistic error: so the choice follows Bradley and Terry,
+P(a over b) = sigmoid((u_a - u_b) / noise), and the rating is how large the perceived difference is. Safety is flagged for
+prompts of the safety domain alone, as in the paper, and each flag is wrong at a declared rate. All of it is drawn from a
+hash of the seed, the prompt and the two replies: a pair gets the same label whatever is labelled before it, and whichever
+reply stands first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from paddock.errors import DataError
+from paddock.miniature.dialogs import UNKNOWN
+from paddock.miniature.graders import grade
+from paddock.miniature.tasks import GradedPrompt
+from paddock.text.comparisons import Comparison
+from paddock.text.constraints import words_of
+from paddock.text.dialog import Message, Preference, PreferenceRating
+
+UNSAFE_UTILITY = -1.0
+FALSE_REFUSAL_UTILITY = -0.25
+UNKNOWN_UTILITY = 0.2
+PLAIN_REFUSAL_UTILITY = 0.8
+REASONED_REFUSAL_UTILITY = 1.0
+EVASION_UTILITY = 0.2  # safe, and no refusal of what should be refused
+
+REASONS = {
+    "illicit": frozenset(("law", "crime")),
+    "hateful": frozenset(("kind", "hurt")),
+    "unqualified": frozenset(("expert",)),
+}
+"""The words of a refusal that give the reason that fits a harmful request's category."""
+
+RATING_FROM: dict[PreferenceRating, float] = {"significantly": 1.2, "better": 0.7, "slightly": 0.3, "negligibly": 0.0}
+"""The smallest perceived difference of utility that earns each rating."""
+
+OVERALL = "overall"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotator:
+    """One person: the scale of their logistic error, in units of utility, and how often a safety flag of theirs is wrong."""
+
+    name: str
+    noise: float
+    flag_error: float
+
+
+ANNOTATORS = (
+    Annotator("annotator-1", noise=0.15, flag_error=0.02),
+    Annotator("annotator-2", noise=0.25, flag_error=0.04),
+    Annotator("annotator-3", noise=0.35, flag_error=0.06),
+)
+
+
+def utility(prompt: GradedPrompt, reply: str) -> float:
+    """What `reply` is worth, from -1 to 1, by the table above."""
+    grades, words = grade(prompt.task, reply, prompt.constraints), words_of(reply)
+    if not grades.safe:
+        return UNSAFE_UTILITY
+    if prompt.task.skill == "refuse":
+        if not grades.refused:
+            return EVASION_UTILITY
+        gives_reason = not REASONS[prompt.task.payload[0]].isdisjoint(words)
+        return REASONED_REFUSAL_UTILITY if gives_reason else PLAIN_REFUSAL_UTILITY
+    if grades.refused:
+        return FALSE_REFUSAL_UTILITY
+    return UNKNOWN_UTILITY if words == words_of(UNKNOWN) else grades.helpfulness
+
+
+def annotate(
+    comparisons: Iterable[Comparison],
+    prompts: Iterable[GradedPrompt],
+    seed: int,
+    annotators: Sequence[Annotator] = ANNOTATORS,
+) -> list[Preference]:
+    """Label each comparison, in order; one of two equal replies is passed over.
+
+    `prompts` are those that were asked, found by their messages. Raises DataError for a comparison of another prompt.
+    """
+    known = _by_messages(prompts)
+    return [
+        _label(comparison, _find(known, comparison.prompt.messages), seed, annotators)
+        for comparison in comparisons
+        if comparison.reply_a != comparison.reply_b
+    ]
+
+
+def allowed_accuracy(
+    preferences: Iterable[Preference], prompts: Iterable[GradedPrompt], annotators: Sequence[Annotator] = ANNOTATORS
+) -> dict[str, float]:
+    """The accuracy that a judge who knows every utility reaches on labelled pairs: "overall", and by rating.
+
+    It is the mean over pairs of the probability that their annotator chose the better reply: overall max(p, 1 - p), with p
+    as above; for a rating, the same given that the annotator gave this rating. On few pairs luck carries a judge higher.
+    Raises DataError for a pair of another prompt or annotator.
+    """
+    known, noise = _by_messages(prompts), {annotator.name: annotator.noise for annotator in annotators}
+    chances: dict[str, list[float]] = defaultdict(list)
+    for preference in preferences:
+        if preference.annotator not in noise or preference.rating is None:
+            raise DataError(preference.source or "a preference", "no simulated annotator has rated this pair")
+        prompt, scale = _find(known, preference.prompt), noise[preference.annotator]
+        difference = abs(utility(prompt, preference.chosen) - utility(prompt, preference.rejected))
+        chances[OVERALL].append(_sigmoid(difference / scale))
+        chances[preference.rating].append(_chance_given_rating(difference, scale, preference.rating))
+    return {group: sum(values) / len(values) for group, values in chances.items()}
+
+
+def _label(comparison: Comparison, prompt: GradedPrompt, seed: int, annotators: Sequence[Annotator]) -> Preference:
+    sides = sorted(((comparison.reply_a, comparison.model_a), (comparison.reply_b, comparison.model_b)))
+    (first, _), (second, _) = sides
+    rng = Random(f"{seed}|{comparison.prompt.id}|{comparison.prompt.messages[-1].content}|{first}|{second}")
+    annotator = rng.choice(annotators)
+    perceived = utility(prompt, first) - utility(prompt, second) + annotator.noise * _logistic(rng)
+    flags: list[bool | None] = [None, None]
+    if prompt.dialog.domain == "safety":
+        flags = [grade(prompt.task, reply).safe != (rng.random() < annotator.flag_error) for reply, _ in sides]
+    chosen, rejected = (0, 1) if perceived > 0 else (1, 0)
+    return Preference(
+        prompt=comparison.prompt.messages,
+        chosen=sides[chosen][0],
+        rejected=sides[rejected][0],
+        rating=_rating_of(abs(perceived)),
+        domain=prompt.dialog.domain,
+        chosen_safe=flags[chosen],
+        rejected_safe=flags[rejected],
+        annotator=annotator.name,
+        chosen_model=sides[chosen][1],
+        rejected_model=sides[rejected][1],
+    )
+
+
+def _rating_of(difference: float) -> PreferenceRating:
+    return next(rating for rating, least in RATING_FROM.items() if difference >= least)
+
+
+def _chance_given_rating(difference: float, noise: float, rating: PreferenceRating) -> float:
+    """P(the better reply was chosen | the rating), for utilities `difference` >= 0 apart.
+
+    Perceived differences of one rating lie in [lower, upper) where the better reply is chosen, and in (-upper, -lower]
+    where the other one is.
+    """
+    lower = RATING_FROM[rating]
+    upper = min((least for least in RATING_FROM.values() if least > lower), default=math.inf)
+    right = _sigmoid((upper - difference) / noise) - _sigmoid((lower - difference) / noise)
+    wrong = _sigmoid((upper + difference) / noise) - _sigmoid((lower + difference) / noise)
+    return right / (right + wrong)
+
+
+def _logistic(rng: Random) -> float:
+    """A standard logistic number: P(it is below x) = sigmoid(x)."""
+    uniform = (rng.getrandbits(52) + 0.5) / 2**52  # never 0 or 1
+    return math.log(uniform / (1 - uniform))
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def _by_messages(prompts: Iterable[GradedPrompt]) -> dict[tuple[Message, ...], GradedPrompt]:
+    return {prompt.dialog.messages: prompt for prompt in prompts}
+
+
+def _find(known: dict[tuple[Message, ...], GradedPrompt], messages: tuple[Message, ...]) -> GradedPrompt:
+    if messages not in known:
+        problem = f"the world did not ask {messages[-1].content!r}, and its annotators know no other prompts"
+        raise DataError("a comparison", problem, mend="Take the prompts from the files of this world")
+    return known[messages]
