@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,32 @@ def test_the_weights_kept_are_those_of_the_lowest_validation_loss(tuned: StageDi
     assert tuned.read_results()["kept_step"] == min(losses, key=losses.get)
 
 
-def test_overlong_dialogs_are_refused_or_truncated_and_counted(sft_values: dict, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"longer than context \(64 tokens\)"):
-        run(settings(sft_values, context=64), StageDir(tmp_path / "refused"))
-    stage_dir = StageDir(tmp_path / "truncated")
-    results = run(settings(sft_values, context=64, overlong="truncate", samples=0), stage_dir)
+def test_an_overlong_dialog_stops_the_run_with_its_row_before_anything_trains(
+    sft_values: dict, dialogs: Path, tmp_path: Path
+) -> None:
+    tokenizer = Tokenizer.load(Path(sft_values["model"]))
+    lengths = [len(encode_dialog(tokenizer, dialog).ids) for dialog in read_dialogs([dialogs])]
+    longest = max(lengths)
+    where = f"{dialogs}:{lengths.index(longest) + 1}: the dialog has {longest} tokens, and {longest - 1} is the most"
+    stage_dir = StageDir(tmp_path / "refused")
+    with pytest.raises(DataError, match=re.escape(where)):
+        run(settings(sft_values, context=longest - 2), stage_dir)
+    assert not stage_dir.metrics_file.exists()
+    assert not stage_dir.model.exists()
+
+
+def test_the_longest_dialog_fits_where_it_fills_the_context(sft_values: dict, tuned: StageDir) -> None:
+    longest = max(tuned.read_results()["data"][part]["longest"] for part in ("train", "validation"))
+    assert plan(settings(sft_values, context=longest - 1))["rows"] > 0
+
+
+def test_a_plan_refuses_what_the_run_would(sft_values: dict) -> None:
+    with pytest.raises(DataError, match=r"is the most at context 32.*overlong: truncate"):
+        plan(settings(sft_values, context=32))
+
+
+def test_overlong_dialogs_are_truncated_and_counted_where_asked(sft_values: dict, tmp_path: Path) -> None:
+    results = run(settings(sft_values, context=64, overlong="truncate", samples=0), StageDir(tmp_path))
     assert results["data"]["truncated"] + results["data"]["left_out"] > 0
 
 

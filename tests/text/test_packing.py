@@ -152,12 +152,6 @@ def test_rows_worked_by_hand():
     assert dialogs.fill == 1.0
 
 
-def test_an_overlong_dialog_is_refused_with_its_number_and_length():
-    masks = [[False, True]] * 2 + [[False] * 8 + [True]]
-    with pytest.raises(DataError, match=r"1 of 3 are longer than context \(7 tokens\); the first is dialog 2 with 9 tokens"):
-        PackedDialogs(store_of([2, 2, 9], masks), 1, 7, 0)
-
-
 def test_a_dialog_of_one_token_more_than_context_fits():
     dialogs = PackedDialogs(store_of([8], [[False] * 7 + [True]]), 1, 7, 0)
     assert learned_targets(epoch(dialogs)) == [7]
@@ -165,7 +159,7 @@ def test_a_dialog_of_one_token_more_than_context_fits():
 
 @given(masked_dialogs(longest=30), sizes, st.integers(1, 12), seeds)
 def test_truncation_keeps_the_beginning_and_counts(store, batch_size, context, seed):
-    dialogs = PackedDialogs(store, batch_size, context, seed, overlong="truncate")
+    dialogs = PackedDialogs(store, batch_size, context, seed)
     spans = list(pairwise(store.offsets.tolist()))
     kept = [[t for t in range(a, min(b, a + context + 1)) if store.loss_mask[t]] for a, b in spans]
     assert learned_targets(epoch(dialogs)) == [token for tokens in kept for token in tokens]
@@ -175,7 +169,7 @@ def test_truncation_keeps_the_beginning_and_counts(store, batch_size, context, s
 
 def test_dialogs_that_bear_no_loss_within_context_are_an_error():
     with pytest.raises(DataError, match="none bears loss"):
-        PackedDialogs(store_of([9], [[False] * 8 + [True]]), 1, 4, 0, overlong="truncate")
+        PackedDialogs(store_of([9], [[False] * 8 + [True]]), 1, 4, 0)
 
 
 # --- both ---

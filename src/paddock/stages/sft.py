@@ -12,22 +12,23 @@ paper's way).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
 
+from paddock.errors import DataError
 from paddock.model.checkpoint import load_model, read_config
 from paddock.run_dir import StageDir
 from paddock.stages.encoding import CorpusSettings, Rows, count_rows, encode_rows
 from paddock.stages.training import finish, plan_figures
-from paddock.text.chat_format import encode_dialogs
+from paddock.text.chat_format import Encoded, encode_dialogs
 from paddock.text.dialog import Dialog
-from paddock.text.packing import Overlong, PackedDialogs, TokenStore
+from paddock.text.packing import PackedDialogs, TokenStore
 from paddock.text.readers import ReadReport, Source, read_dialogs
 from paddock.text.tokenizer import Tokenizer
 from paddock.train.loop import fit
@@ -38,7 +39,9 @@ class SftSettings(CorpusSettings):
     """What a model learns to answer, and how long it learns."""
 
     validation_share: float = Field(0.02, ge=0, lt=1, description="share of the dialogs held out, by a hash of their prompt")
-    overlong: Overlong = Field("refuse", description="stop at a dialog longer than context, or truncate and count it")
+    overlong: Literal["refuse", "truncate"] = Field(
+        "refuse", description="stop at a dialog longer than context, or truncate and count it"
+    )
     model: str = Field(description="the folder of the model to fine-tune")
     batch_size: int = Field(64, ge=1, description="rows of a step, over all ranks (paper 3.1)")
     learning_rate: float = Field(2e-5, gt=0, description="the peak (paper 3.1)")
@@ -59,7 +62,7 @@ def plan(settings: SftSettings) -> dict[str, Any]:
     tokenizer, config = Tokenizer.load(Path(settings.model)), read_config(settings.model)
     context = settings.context_for(config)
     counts = count_rows(
-        dialog_rows(settings, tokenizer),
+        dialog_rows(settings, tokenizer, context),
         lambda store: packed(store, settings, context).steps_per_epoch,
     )
     return {**counts, **plan_figures(config, settings, steps_of(settings, counts["steps_per_epoch"]), context)}
@@ -69,10 +72,10 @@ def run(settings: SftSettings, stage_dir: StageDir) -> dict[str, Any]:
     """Encode, train, save the model, and let it answer a few held-out prompts. Returns the figures of `results.json`."""
     with processes() as ranks:
         tokenizer = Tokenizer.load(Path(settings.model))
-        rows = dialog_rows(settings, tokenizer)
+        context = settings.context_for(read_config(settings.model))
+        rows = dialog_rows(settings, tokenizer, context)
         encoded = encode_rows(rows, stage_dir.data, ranks)
         model = load_model(settings.model, torch.float32, ranks.device)
-        context = settings.context_for(model.config)
         train = packed(encoded.train, settings, context)
         validation = packed(encoded.validation, settings, context) if encoded.validation else None
         steps = steps_of(settings, train.steps_per_epoch)
@@ -83,8 +86,9 @@ def run(settings: SftSettings, stage_dir: StageDir) -> dict[str, Any]:
         return {**fitted.results, "epochs": steps / train.steps_per_epoch, "data": {**encoded.figures, **packing}}
 
 
-def dialog_rows(settings: SftSettings, tokenizer: Tokenizer) -> Rows[Dialog, TokenStore]:
+def dialog_rows(settings: SftSettings, tokenizer: Tokenizer, context: int) -> Rows[Dialog, TokenStore]:
     """The dialogs: those with the same beginning, up to the first answer, fall on the same side of the split."""
+    limit = context + 1 if settings.overlong == "refuse" else None
 
     def read(sources: tuple[Source, ...], report: ReadReport) -> Iterator[Dialog]:
         return read_dialogs(sources, seed=settings.seed, on_bad_row=settings.on_bad_row, report=report)
@@ -96,9 +100,24 @@ def dialog_rows(settings: SftSettings, tokenizer: Tokenizer) -> Rows[Dialog, Tok
         read=read,
         key=beginning_of,
         size=lambda dialog: len(json.dumps([asdict(message) for message in dialog.messages], ensure_ascii=False)),
-        write=lambda folder, dialogs: TokenStore.write(folder, encode_dialogs(tokenizer, dialogs), tokenizer.vocab_size),
+        write=lambda folder, dialogs: TokenStore.write(
+            folder, encode_within(tokenizer, dialogs, limit), tokenizer.vocab_size
+        ),
         open=TokenStore.open,
     )
+
+
+def encode_within(tokenizer: Tokenizer, dialogs: Iterable[Dialog], limit: int | None) -> Iterator[Encoded]:
+    """`encode_dialogs`; raises DataError, naming the row, for a dialog of more than `limit` tokens. None: any length."""
+    dialogs, again = tee(dialogs)
+    for dialog, encoded in zip(dialogs, encode_dialogs(tokenizer, again), strict=True):
+        if limit is not None and len(encoded.ids) > limit:
+            raise DataError(
+                dialog.source,
+                f"the dialog has {len(encoded.ids):,} tokens, and {limit:,} is the most at context {limit - 1:,}",
+                mend="Raise context, or set overlong: truncate to cut such dialogs at their end and count them",
+            )
+        yield encoded
 
 
 def beginning_of(dialog: Dialog) -> str:
@@ -113,8 +132,8 @@ def prompt_of(dialog: Dialog) -> Dialog:
 
 
 def packed(store: TokenStore, settings: SftSettings, context: int) -> PackedDialogs:
-    """Batches of whole dialogs. Raises DataError for one that is too long, by setting."""
-    return PackedDialogs(store, settings.batch_size, context, settings.seed, settings.overlong)
+    """Batches of whole dialogs."""
+    return PackedDialogs(store, settings.batch_size, context, settings.seed)
 
 
 def steps_of(settings: SftSettings, steps_per_epoch: int) -> int:

@@ -152,4 +152,5 @@ def show_dialog(tokenizer: Tokenizer, dialog: Dialog) -> list[ShownToken]:
 
 
 def _name_of(dialog: Dialog) -> str:
-    return "dialog" if dialog.id is None else f"dialog {dialog.id}"
+    """Where a dialog was read, or its id."""
+    return dialog.source or ("dialog" if dialog.id is None else f"dialog {dialog.id}")

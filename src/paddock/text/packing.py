@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 from paddock.errors import DataError
 from paddock.run_dir import atomic_folder, to_json
 from paddock.text.chat_format import Encoded
-
-Overlong = Literal["refuse", "truncate"]
 
 
 @dataclass(frozen=True)
@@ -219,23 +217,16 @@ class PackedDialogs:
     """Whole dialogs packed into rows of `context` tokens: the batches of fine-tuning.
 
     A dialog of n tokens takes n - 1 places, its inputs; their targets are its tokens from the second on, so that no place
-    spans two dialogs. A dialog over context + 1 tokens is refused, or cut at its end and counted in `truncated`; one whose
-    remainder bears no loss is left out and counted in `left_out`.
+    spans two dialogs. A dialog over context + 1 tokens is cut at its end and counted in `truncated`; one whose remainder
+    bears no loss is left out and counted in `left_out`.
     """
 
-    def __init__(self, store: TokenStore, batch_size: int, context: int, seed: int, overlong: Overlong = "refuse") -> None:
-        """Plan the rows. Raises DataError for an over-long dialog under "refuse", or where no dialog is left."""
+    def __init__(self, store: TokenStore, batch_size: int, context: int, seed: int) -> None:
+        """Plan the rows. Raises DataError where no dialog is left."""
         assert store.loss_mask is not None, "dialogs are stored with a loss mask"
         self.store, self.context = store, context
         lengths = np.diff(store.offsets)
         too_long = np.flatnonzero(lengths > context + 1)
-        if len(too_long) and overlong == "refuse":
-            raise DataError(
-                "dialogs",
-                f"{len(too_long):,} of {len(lengths):,} are longer than context ({context} tokens); the first is dialog "
-                f"{too_long[0]} with {lengths[too_long[0]]:,} tokens, the longest has {lengths.max():,}",
-                mend="Raise context, or set overlong to truncate",
-            )
         self.places = np.minimum(lengths - 1, context)  # (dialogs,) the inputs of each
         bears_loss = _loss_targets(store, self.places)
         kept = np.flatnonzero(bears_loss > 0)
