@@ -308,7 +308,7 @@ def test_differences_name_the_place_and_both_values(old, new, told):
     assert differences(old, new) == told
 
 
-def test_json_lines_are_read_as_they_were_written(tmp_path: Path):
+def test_json_lines_are_read_as_they_were_written(tmp_path):
     rows = [{"text": "a\u2028b", "n": 0.1}, {"text": ""}]
     write_json_lines(tmp_path / "rows.jsonl", rows)
     assert read_json_lines(tmp_path / "rows.jsonl") == rows
