@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,15 @@ def test_what_is_encoded_once_is_not_encoded_again(tmp_path: Path) -> None:
     assert again.figures == first.figures
     assert again.train.tokens.tolist() == [ord(letter) for word in words for letter in word]
     assert again.validation is None
+
+
+def test_the_figures_say_what_was_read_and_what_was_left_out(tmp_path: Path) -> None:
+    def read(sources, report):
+        yield from ("one", "two")
+        report.rows, report.skipped["not JSON"], report.labelled_bad = 2, 3, 4
+
+    figures = encode_rows(replace(rows_of([], 0.0), read=read), tmp_path, ALONE).figures
+    assert (figures["rows"], figures["skipped"], figures["labelled_bad"]) == (2, {"not JSON": 3}, 4)
 
 
 def test_a_store_that_a_kill_left_without_its_figures_is_encoded_again(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ def encode_rows(rows: Rows[Item, Store], folder: Path, ranks: Ranks) -> EncodedR
         figures = {
             "rows": report.rows,
             "skipped": dict(report.skipped),
+            "labelled_bad": report.labelled_bad,
             "train": asdict(train),
             "validation": asdict(validation) if validation else None,
         }
