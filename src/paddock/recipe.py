@@ -58,7 +58,7 @@ class Stage:
     is_parallel: bool = False
 
 
-STAGES = ("world", "tokenizer", "pretrain", "sft", "evaluate-world")
+STAGES = ("world", "tokenizer", "pretrain", "sft", "reward", "evaluate-world")
 
 
 def find_stage(name: str) -> Stage:
@@ -79,6 +79,10 @@ def find_stage(name: str) -> Stage:
         from paddock.stages import sft
 
         return Stage(sft.SftSettings, sft.plan, sft.run, is_parallel=True)
+    if name == "reward":
+        from paddock.stages import reward
+
+        return Stage(reward.RewardSettings, reward.plan, reward.run, is_parallel=True)
     if name == "evaluate-world":
         from paddock.stages import evaluate_world
 

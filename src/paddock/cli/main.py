@@ -23,10 +23,8 @@ app = typer.Typer(
 app.command("run", rich_help_panel="Recipes")(recipe.run)
 app.command("status", rich_help_panel="Recipes")(recipe.status)
 app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Stages")
-app.command("world", rich_help_panel="Stages")(stage.world)
-app.command("pretrain", rich_help_panel="Stages")(stage.pretrain)
-app.command("sft", rich_help_panel="Stages")(stage.sft)
-app.command("evaluate-world", rich_help_panel="Stages")(stage.evaluate_world)
+for kind in stage.COMMANDS:
+    app.command(kind, rich_help_panel="Stages")(stage.command(kind))
 app.command("chat", rich_help_panel="Models")(chat.chat)
 app.command("perplexity", rich_help_panel="Models")(model.perplexity)
 app.command("inspect", rich_help_panel="Models")(model.inspect)

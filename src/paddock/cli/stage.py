@@ -1,4 +1,4 @@
-"""The stages as commands of their own: `paddock world`, `pretrain`, `sft`, `evaluate-world`.
+"""The stages as commands of their own: `paddock world`, `pretrain`, `sft`, ...
 
 A command takes the same settings as the stage in a recipe: `--config FILE` holds them, `--set KEY=VALUE` changes one, and
 `--model`, `--data`, `--seed` are short for the settings of those names.
@@ -6,10 +6,9 @@ A command takes the same settings as the stage in a recipe: `--config FILE` hold
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from paddock.cli.options import AsJson, Config, Data, DryRun, Model, Out, Seed, Set, show
 from paddock.errors import SettingsError
@@ -17,61 +16,40 @@ from paddock.recipe import Step, find_stage, held, is_first, joined, run_step
 from paddock.run_dir import StageDir
 from paddock.settings import assign, parse, read_yaml
 
-World = Annotated[str | None, typer.Option("--data", help="The folder of a world, such as runs/miniature/world/data.")]
+COMMANDS = {  # stage -> what its command says of itself
+    "world": "Generate the miniature world: documents, dialogs and held-out prompts with known truth.",
+    "pretrain": "Train a base model on documents (paper section 2).",
+    "sft": "Fine-tune a model on dialogs; answers alone bear loss (paper section 3.1).",
+    "reward": "Train a reward model on preferences (paper section 3.2.2).",
+    "evaluate-world": "Grade a model on the miniature world's held-out prompts.",
+}
 
 
-def world(
-    out: Out, seed: Seed = None, config: Config = None, set_: Set = None, dry_run: DryRun = False, as_json: AsJson = False
-) -> None:
-    """Generate the miniature world: documents, dialogs and held-out prompts with known truth."""
-    run_stage("world", out, gather(config, set_, seed=seed), dry_run, as_json)
+def command(kind: str) -> Callable[..., None]:
+    """The command of the stage `kind`."""
 
+    def run(
+        out: Out,
+        model: Model = None,
+        data: Data = None,
+        seed: Seed = None,
+        config: Config = None,
+        set_: Set = None,
+        dry_run: DryRun = False,
+        as_json: AsJson = False,
+    ) -> None:
+        run_stage(kind, out, gather(config, set_, model=model, data=data, seed=seed), dry_run, as_json)
 
-def pretrain(
-    out: Out,
-    model: Model = None,
-    data: Data = None,
-    seed: Seed = None,
-    config: Config = None,
-    set_: Set = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Train a base model on documents (paper section 2)."""
-    run_stage("pretrain", out, gather(config, set_, model=model, data=data, seed=seed), dry_run, as_json)
-
-
-def sft(
-    out: Out,
-    model: Model = None,
-    data: Data = None,
-    seed: Seed = None,
-    config: Config = None,
-    set_: Set = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Fine-tune a model on dialogs; answers alone bear loss (paper section 3.1)."""
-    run_stage("sft", out, gather(config, set_, model=model, data=data, seed=seed), dry_run, as_json)
-
-
-def evaluate_world(
-    out: Out,
-    model: Model = None,
-    data: World = None,
-    seed: Seed = None,
-    config: Config = None,
-    set_: Set = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Grade a model on the miniature world's held-out prompts."""
-    run_stage("evaluate-world", out, gather(config, set_, model=model, data=data, seed=seed), dry_run, as_json)
+    run.__doc__ = COMMANDS[kind]
+    return run
 
 
 def run_stage(kind: str, out: Path, values: dict[str, Any], dry_run: bool, as_json: bool) -> None:
     """Plan the stage `kind`, or do it in the folder `out`."""
     stage = find_stage(kind)
+    field, data = stage.settings.model_fields.get("data"), values.get("data")
+    if field is not None and field.annotation is str and isinstance(data, list) and len(data) == 1:
+        values = {**values, "data": data[0]}
     settings = parse(stage.settings, values, f"paddock {kind}")
     if dry_run:
         show(stage.plan(settings), as_json)

@@ -1,0 +1,289 @@
+"""A reward model (paper section 3.2.2): from pairs of replies that people have ordered, a number for any reply.
+
+The trunk is a chat model's, so that the reward model knows what the chat model knows; a scalar head stands in for the
+next-token head. The loss of a pair is -log sigmoid(r_chosen - r_rejected - m), where the margin m grows with the rating
+(equation 2, Table 27). A safety model adds an auxiliary loss, whose formula and weight the paper leaves open: here
+`safety_loss_weight` times the mean, over both replies, of the cross-entropy of sigmoid(r) against "the reply is safe". It
+gives the score's zero its meaning, which the threshold of 0.15 in reinforcement learning rests on.
+
+One epoch, since longer training over-fits; 512 pairs a step; a cosine to 10% after 3% of warm-up, at least 5 steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from paddock.evaluate.reward_accuracy import ScoredPair, accuracy_rows, calibration, reward_statistics
+from paddock.model.checkpoint import read_config, reward_model_from, save_reward_model
+from paddock.model.heads import RewardModel
+from paddock.model.scoring import LocalScorer
+from paddock.progress import say
+from paddock.run_dir import StageDir
+from paddock.stages.encoding import CorpusSettings, Rows, count_rows, encode_rows
+from paddock.stages.training import plan_figures
+from paddock.text.dialog import PREFERENCE_RATINGS, Domain, Preference
+from paddock.text.pairs import OverlongPair, PackedPairs, PairBatch, PairStore, encode_pairs, fitting_pairs
+from paddock.text.readers import ReadReport, Source, read_preferences
+from paddock.text.tokenizer import Tokenizer
+from paddock.train.loop import Loss, fit
+from paddock.train.parallel import processes, whole_state
+
+MARGINS = {  # paper Table 27: significantly better, better, slightly better, negligibly better or unsure
+    "none": (0.0, 0.0, 0.0, 0.0),
+    "small": (1.0, 2 / 3, 1 / 3, 0.0),
+    "large": (3.0, 2.0, 1.0, 0.0),
+}
+LEAST_WARMUP = 5
+HASHES = 2**64
+
+
+class RewardSettings(CorpusSettings):
+    """Which preferences a reward model learns, and how."""
+
+    model: str = Field(description="the folder of the chat model to start from (paper 3.2.2)")
+    domain: Domain = Field("helpfulness", description="what it judges; pairs without a domain count as this one's")
+    other_share: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="at most this share of pairs of the other domain (paper 3.2.2: helpfulness 0.5, safety 0.1); None: all",
+    )
+    margin: Literal["none", "small", "large"] = Field("small", description="the column of Table 27; unrated pairs have none")
+    safety_loss_weight: float = Field(
+        0.0, ge=0, description="of the auxiliary loss on safe and unsafe replies (paper A.3.4)"
+    )
+    validation_share: float = Field(0.1, ge=0, lt=1, description="share of the pairs held out, by a hash of their prompt")
+    overlong: OverlongPair = Field("refuse", description="stop at a pair longer than context, or skip and count it")
+    batch_size: int = Field(512, ge=1, description="pairs of a step, over all ranks (paper 3.2.2)")
+    learning_rate: float = Field(1e-5, gt=0, description="the peak (paper 3.2.2; 5e-6 for 70b)")
+    epochs: int = Field(1, ge=1, description="how often to see the data (paper 3.2.2: longer training over-fits)")
+
+    def inputs(self) -> list[str]:
+        """The preferences, and the model to start from."""
+        return [source.path for source in (*self.data, *self.validation)] + [self.model]
+
+
+def plan(settings: RewardSettings) -> dict[str, Any]:
+    """What would be read and done: pairs, tokens, steps, parameters, memory, time."""
+    tokenizer, config = Tokenizer.load(Path(settings.model)), read_config(settings.model)
+    context = settings.context_for(config)
+    rows = preference_rows(settings, tokenizer, context)
+    counts = count_rows(rows, lambda store: packed(store, settings, context).steps_per_epoch)
+    return {**counts, **plan_figures(config, settings, settings.epochs * counts["steps_per_epoch"], context)}
+
+
+def run(settings: RewardSettings, stage_dir: StageDir) -> dict[str, Any]:
+    """Encode, train, score the held-out pairs, save the model. Returns the figures of `results.json`."""
+    with processes() as ranks:
+        tokenizer, config = Tokenizer.load(Path(settings.model)), read_config(settings.model)
+        context = settings.context_for(config)
+        rows = preference_rows(settings, tokenizer, context)
+        encoded = encode_rows(rows, stage_dir.data, ranks)
+        train = packed(encoded.train, settings, context)
+        validation = packed(encoded.validation, settings, context, epochs=1) if encoded.validation else None
+        steps = settings.epochs * train.steps_per_epoch
+        model = reward_model_from(settings.model, settings.seed, torch.float32, ranks.device)
+        warm = settings.model_copy(update={"warmup_steps": warmup_of(settings, steps)})
+        loss = preference_loss(settings.margin, settings.safety_loss_weight)
+        fitted = fit(
+            model, train, warm, stage_dir, ranks, label="reward", steps=steps, validation=validation, loss=loss, unit="pairs"
+        )
+        state = whole_state(model)
+        results: dict[str, Any] = {}
+        if ranks.is_first:
+            trained = RewardModel(config)
+            trained.load_state_dict(state)
+            pairs = held_out_pairs(trained.eval(), tokenizer, rows, context)
+            if pairs:
+                results = figures_of([pair for pair, _ in pairs])
+                trained.mean, trained.std = results["reward_mean"], results["reward_std"]
+            save_reward_model(trained, stage_dir.model, tokenizer)
+            stage_dir.write_samples(sample_row(pair, preference) for pair, preference in pairs)
+        ranks.wait()
+        return {**fitted.results, **results, "data": {**encoded.figures, "fill": train.fill, **statistics_of(encoded.train)}}
+
+
+def preference_rows(settings: RewardSettings, tokenizer: Tokenizer, context: int) -> Rows[Preference, PairStore]:
+    """The preferences: those of one prompt fall on the same side of the split."""
+
+    def read(sources: tuple[Source, ...], report: ReadReport) -> Iterator[Preference]:
+        return read_preferences(sources, seed=settings.seed, on_bad_row=settings.on_bad_row, report=report)
+
+    def write(folder: Path, preferences: Iterable[Preference]) -> Any:
+        pairs = fitting_pairs(encode_pairs(tokenizer, preferences), context, settings.overlong)
+        return PairStore.write(folder, pairs, tokenizer.vocab_size)
+
+    share = share_of_others(settings)
+    return Rows(
+        data=settings.data,
+        validation=settings.validation,
+        validation_share=settings.validation_share,
+        read=read,
+        key=prompt_text,
+        size=lambda preference: len(prompt_text(preference)) + len(preference.chosen) + len(preference.rejected),
+        write=write,
+        open=PairStore.open,
+        learns=lambda preference: is_own(preference, settings) or _place(preference) < share * HASHES,
+    )
+
+
+def prompt_text(preference: Preference) -> str:
+    """The prompt as one text."""
+    return "\n".join(message.content for message in preference.prompt)
+
+
+def is_own(preference: Preference, settings: RewardSettings) -> bool:
+    """Whether a pair is of the model's own domain."""
+    return preference.domain in (None, settings.domain)
+
+
+def share_of_others(settings: RewardSettings) -> float:
+    """Which share of the other domain's pairs to learn from, so that they make up `other_share` of all."""
+    if settings.other_share is None:
+        return 1.0
+    own = others = 0
+    for preference in read_preferences(settings.data, seed=settings.seed, on_bad_row=settings.on_bad_row):
+        own, others = own + is_own(preference, settings), others + (not is_own(preference, settings))
+    wanted = own * settings.other_share / (1 - settings.other_share)
+    return min(wanted / others, 1.0) if others else 0.0
+
+
+def _place(preference: Preference) -> int:
+    """A hash of a pair, by which a share of all pairs is picked."""
+    text = f"{prompt_text(preference)}\0{preference.chosen}\0{preference.rejected}"
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+
+
+def packed(store: PairStore, settings: RewardSettings, context: int, epochs: int | None = None) -> PackedPairs:
+    """Batches of whole pairs."""
+    return PackedPairs(store, settings.batch_size, context, settings.seed, epochs or settings.epochs)
+
+
+def warmup_of(settings: RewardSettings, steps: int) -> int:
+    """Steps of warm-up: 3% of all, and at least 5 (paper 3.2.2)."""
+    if settings.warmup_steps is not None:
+        return settings.warmup_steps
+    return min(max(LEAST_WARMUP, round(0.03 * steps)), steps)
+
+
+def preference_loss(margin: str, safety_loss_weight: float) -> Loss:
+    """Equation 2's loss, summed over pairs, and their count; with the auxiliary safety loss where its weight is not 0."""
+    margins = torch.tensor([*MARGINS[margin], 0.0])  # the last stands for a rating that is not known, -1
+
+    def loss(model: nn.Module, batch: PairBatch, device: torch.device) -> tuple[Tensor, int]:
+        token_ids, segment_ids, chosen_ends, rejected_ends = (
+            torch.from_numpy(array).to(device, non_blocking=True)
+            for array in (batch.token_ids, batch.segment_ids, batch.chosen_ends, batch.rejected_ends)
+        )
+        scores = model(token_ids, segment_ids)
+        is_pair = chosen_ends >= 0
+        chosen = scores.gather(1, chosen_ends.clamp(min=0))[is_pair]
+        rejected = scores.gather(1, rejected_ends.clamp(min=0))[is_pair]
+        ratings, chosen_safe, rejected_safe = (
+            torch.from_numpy(batch.labels[name]).to(device)[is_pair] for name in ("rating", "chosen_safe", "rejected_safe")
+        )
+        total = ranking_loss(chosen, rejected, margins.to(device)[ratings.long()])
+        if safety_loss_weight:
+            total = (
+                total + safety_loss_weight * (safety_loss(chosen, chosen_safe) + safety_loss(rejected, rejected_safe)) / 2
+            )
+        return total, int((batch.chosen_ends >= 0).sum())
+
+    return loss
+
+
+def ranking_loss(chosen: Tensor, rejected: Tensor, margins: Tensor) -> Tensor:
+    """The sum of -log sigmoid(chosen - rejected - margin) (equations 1 and 2); all (N,)."""
+    return -functional.logsigmoid(chosen - rejected - margins).sum()
+
+
+def safety_loss(scores: Tensor, is_safe: Tensor) -> Tensor:
+    """The summed cross-entropy of sigmoid(scores), (N,), against `is_safe`, (N,): 1 safe, 0 unsafe, -1 not known."""
+    known = is_safe >= 0
+    return functional.binary_cross_entropy_with_logits(scores[known], is_safe[known].float(), reduction="sum")
+
+
+def held_out_pairs(
+    model: RewardModel, tokenizer: Tokenizer, rows: Rows[Preference, PairStore], context: int
+) -> list[tuple[ScoredPair, Preference]]:
+    """The held-out pairs with the model's scores, beside what was read of them."""
+    preferences = list(rows.held_out())
+    encoded = list(encode_pairs(tokenizer, preferences))
+    fitting = [place for place, pair in enumerate(encoded) if pair.tokens <= context]
+    scorer = LocalScorer(model, tokenizer)
+    chosen = scorer.score_ids([encoded[place].chosen for place in fitting])
+    rejected = scorer.score_ids([encoded[place].rejected for place in fitting])
+    scored = []
+    for place, chosen_score, rejected_score in zip(fitting, chosen, rejected, strict=True):
+        preference, pair = preferences[place], encoded[place]
+        scored_pair = ScoredPair(
+            prompt_text(preference),
+            chosen_score,
+            rejected_score,
+            len(pair.chosen) - pair.prompt_tokens,
+            len(pair.rejected) - pair.prompt_tokens,
+            preference.rating,
+            preference.domain,
+            preference.chosen_safe,
+            preference.rejected_safe,
+        )
+        scored.append((scored_pair, preference))
+    return scored
+
+
+def figures_of(pairs: list[ScoredPair]) -> dict[str, Any]:
+    """The figures of the held-out pairs: accuracies, calibration, the scores' mean and standard deviation."""
+    scores = accuracy_rows(pairs)
+    accuracy = scores[0]
+    interval = f"{accuracy['lower']:.3f} to {accuracy['upper']:.3f}, n {accuracy['n']} prompts"
+    say(f"reward accuracy {accuracy['estimate']:.3f} ({interval})")
+    mean, std = reward_statistics(pairs)
+    return {
+        "accuracy": accuracy["estimate"],
+        "held_out_pairs": len(pairs),
+        "reward_mean": mean,
+        "reward_std": std,
+        "calibration": calibration(pairs),
+        "scores": scores,
+    }
+
+
+def sample_row(pair: ScoredPair, preference: Preference) -> dict[str, Any]:
+    """A held-out pair as `samples.jsonl` holds it."""
+    return {
+        "prompt": [asdict(message) for message in preference.prompt],
+        "chosen": preference.chosen,
+        "rejected": preference.rejected,
+        "chosen_score": pair.chosen_score,
+        "rejected_score": pair.rejected_score,
+        "rating": pair.rating,
+        "domain": pair.domain,
+        "chosen_safe": pair.chosen_safe,
+        "rejected_safe": pair.rejected_safe,
+    }
+
+
+def statistics_of(store: PairStore) -> dict[str, Any]:
+    """Table 6: comparisons, and means of turns and of tokens an example (the prompt and one reply), a prompt and a reply."""
+    dialog_tokens = np.diff(store.tokens.offsets).reshape(-1, 2).mean(axis=1)
+    prompt_tokens = store.labels["prompt_tokens"]
+    ratings = Counter(store.labels["rating"].tolist())
+    return {
+        "comparisons": len(store),
+        "turns": float(store.labels["turns"].mean()),
+        "tokens_an_example": float(dialog_tokens.mean()),
+        "tokens_a_prompt": float(prompt_tokens.mean()),
+        "tokens_a_reply": float((dialog_tokens - prompt_tokens).mean()),
+        "ratings": {name: ratings[place] for place, name in enumerate(PREFERENCE_RATINGS) if ratings[place]},
+    }

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from paddock.errors import DataError
+from paddock.model.checkpoint import load_reward_model
+from paddock.run_dir import StageDir
+from paddock.settings import parse
+from paddock.stages import reward
+from paddock.stages.reward import RewardSettings, preference_loss, ranking_loss, safety_loss, share_of_others, warmup_of
+from paddock.text.pairs import LABELS, PairBatch
+
+RATINGS = ("significantly", "better", "slightly", "negligibly")
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def preferences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 pairs: the chosen reply names the thing that the prompt names."""
+    draw, rows = random.Random(2), []
+    things = ("apples", "boats", "cats", "drums", "eggs", "flutes")
+    for number in range(120):
+        thing, other = draw.sample(things, 2)
+        rows.append(
+            {
+                "prompt": [{"role": "user", "content": f"What does Anna like? Anna likes {thing} {draw.randint(2, 99)}."}],
+                "chosen": f"Anna likes {thing}.",
+                "rejected": f"Anna likes {other} and {other}.",
+                "rating": RATINGS[number % 4],
+                "domain": "safety" if number % 3 == 0 else "helpfulness",
+                "chosen_safe": True,
+                "rejected_safe": number % 2 == 0,
+            }
+        )
+    return write_rows(tmp_path_factory.mktemp("data") / "preferences.jsonl", rows)
+
+
+@pytest.fixture(scope="session")
+def reward_values(preferences: Path, pretrained: StageDir) -> dict:
+    return {
+        "data": [str(preferences)],
+        "model": str(pretrained.model),
+        "batch_size": 16,
+        "learning_rate": 5e-3,
+        "epochs": 4,
+        "precision": "f32",
+        "compile": "off",
+        "evaluate_every": 10,
+        "save_every": 4,
+        "validation_share": 0.2,
+        "safety_loss_weight": 0.5,
+    }
+
+
+@pytest.fixture(scope="session")
+def trained(reward_values: dict, tmp_path_factory: pytest.TempPathFactory) -> StageDir:
+    stage_dir = StageDir(tmp_path_factory.mktemp("runs") / "reward")
+    settings = parse(RewardSettings, reward_values, "test")
+    stage_dir.begin("reward", settings.model_dump(mode="json"), {})
+    stage_dir.complete(reward.run(settings, stage_dir))
+    return stage_dir
+
+
+def test_it_learns_to_order_pairs_of_prompts_that_it_never_saw(trained):
+    results = trained.read_results()
+    assert results["accuracy"] > 0.8
+    assert results["train_loss"] < math.log(2)
+    metrics = {(row["metric"], row["group"]) for row in results["scores"]}
+    assert {("reward_accuracy", "overall"), ("reward_accuracy", "rating: slightly"), ("unsafe_recall", "overall")} <= metrics
+
+
+def test_what_is_saved_scores_as_it_did(trained):
+    rows = [json.loads(line) for line in trained.samples_file.read_text().splitlines()]
+    model = load_reward_model(trained.model)
+    scores = [row[f"{side}_score"] for row in rows for side in ("chosen", "rejected")]
+    assert (model.mean, model.std) == pytest.approx((np.mean(scores), np.std(scores)))
+    assert len(rows) == trained.read_results()["held_out_pairs"]
+
+
+def test_the_statistics_are_table_6s(trained):
+    data = trained.read_results()["data"]
+    assert data["comparisons"] + trained.read_results()["held_out_pairs"] == 120
+    assert data["turns"] == 1.0
+    assert data["tokens_an_example"] == pytest.approx(data["tokens_a_prompt"] + data["tokens_a_reply"])
+
+
+def test_a_dry_run_counts_what_a_run_reads(reward_values, trained):
+    planned = reward.plan(parse(RewardSettings, reward_values, "test"))
+    assert planned["steps"] == trained.read_results()["steps"]
+
+
+def test_an_overlong_pair_is_named_or_skipped(reward_values, preferences):
+    values = {**reward_values, "context": 60}
+    with pytest.raises(DataError, match=r"preferences.jsonl:\d+.* tokens, and 60 is the most"):
+        reward.plan(parse(RewardSettings, values, "test"))
+    with pytest.raises(DataError, match="nothing was read"):
+        reward.plan(parse(RewardSettings, {**values, "context": 10, "overlong": "skip"}, "test"))
+
+
+def test_identical_replies_are_named(reward_values, tmp_path):
+    row = {"prompt": "Hello?", "chosen": "Yes.", "rejected": "Yes."}
+    path = write_rows(tmp_path / "same.jsonl", [row])
+    with pytest.raises(DataError, match=r"same.jsonl:1.*same reply"):
+        reward.plan(parse(RewardSettings, {**reward_values, "data": [str(path)]}, "test"))
+
+
+def test_the_other_domain_makes_up_its_share_at_most(reward_values):
+    # 80 pairs of helpfulness and 40 of safety
+    settings = parse(RewardSettings, {**reward_values, "other_share": 0.1, "validation_share": 0.0}, "test")
+    assert share_of_others(settings) == pytest.approx(80 / 9 / 40)
+    assert share_of_others(settings.model_copy(update={"other_share": 0.5})) == 1.0
+    planned = reward.plan(settings)
+    assert 80 < planned["rows"] / 2 < 100
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(1000, 30), (100, 5), (3, 3)])
+def test_warmup_is_3_percent_and_at_least_5_steps(reward_values, steps, warmup):
+    assert warmup_of(parse(RewardSettings, reward_values, "test"), steps) == warmup
+
+
+def log_sigmoid(x: float) -> float:
+    return -math.log(1 + math.exp(-x))
+
+
+def test_the_margin_stands_within_the_sigmoid():
+    loss = ranking_loss(torch.tensor([2.0, 0.5]), torch.tensor([1.0, 1.0]), torch.tensor([1 / 3, 0.0]))
+    assert loss.item() == pytest.approx(-log_sigmoid(1 - 1 / 3) - log_sigmoid(-0.5))
+
+
+def test_the_safety_loss_counts_known_replies_alone():
+    loss = safety_loss(torch.tensor([2.0, 3.0, -1.0]), torch.tensor([1, -1, 0]))
+    assert loss.item() == pytest.approx(-log_sigmoid(2.0) - log_sigmoid(1.0))
+
+
+class Table(torch.nn.Module):
+    """Gives every place its token id as its score."""
+
+    def forward(self, token_ids, segment_ids=None):
+        return token_ids.float()
+
+
+def a_batch() -> PairBatch:
+    """Two rows: a pair rated significantly, chosen safe over unsafe, and one unrated; the second row has one pair."""
+    labels = np.array([[(0, 0, 1, 0, 1, 1), (-1, 0, -1, -1, 1, 1)], [(3, 1, 0, 0, 1, 1), (0, 0, 0, 0, 0, 0)]], LABELS)
+    return PairBatch(
+        np.array([[0, 5, 0, 3, 2, 4], [1, 2, 0, 0, 0, 0]]),
+        np.array([[1, 1, 2, 2, 3, 4], [1, 2, 0, 0, 0, 0]], np.int32),
+        np.array([[1, 4], [0, -1]]),
+        np.array([[3, 5], [1, -1]]),
+        labels,
+        ("pairs 0, 1", "pairs 2"),
+    )
+
+
+@pytest.mark.parametrize(("margin", "first"), [("none", 0.0), ("small", 1.0), ("large", 3.0)])
+def test_a_batch_is_the_sum_over_its_pairs(margin, first):
+    total, count = preference_loss(margin, 0.0)(Table(), a_batch(), torch.device("cpu"))
+    assert count == 3
+    assert total.item() == pytest.approx(-log_sigmoid(2 - first) - log_sigmoid(-2) - log_sigmoid(-1))
+
+
+def test_the_auxiliary_loss_is_the_mean_of_both_replies():
+    plain, _ = preference_loss("none", 0.0)(Table(), a_batch(), torch.device("cpu"))
+    with_safety, _ = preference_loss("none", 0.4)(Table(), a_batch(), torch.device("cpu"))
+    replies = -log_sigmoid(5) - log_sigmoid(-3) - log_sigmoid(-1) - log_sigmoid(-2)
+    assert (with_safety - plain).item() == pytest.approx(0.4 * replies / 2, rel=1e-5)
+
+
+def test_rows_add_up_to_their_batch():
+    loss, device = preference_loss("small", 0.3), torch.device("cpu")
+    whole, parts = loss(Table(), a_batch(), device), [loss(Table(), a_batch().rows(row, row + 1), device) for row in (0, 1)]
+    assert sum(total.item() for total, _ in parts) == pytest.approx(whole[0].item())
+    assert sum(count for _, count in parts) == whole[1]

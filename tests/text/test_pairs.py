@@ -1,0 +1,80 @@
+"""Pairs: each once an epoch, whole, both replies in one row, with their own labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paddock.errors import DataError
+from paddock.text.dialog import Message, Preference
+from paddock.text.pairs import EncodedPair, PackedPairs, PairStore, encode_pairs, fitting_pairs
+from paddock.text.tokenizer import train_tokenizer
+
+
+def store_of(folder: Path, lengths: list[tuple[int, int]]) -> PairStore:
+    """Pair i has i in every id's place and i as its prompt's tokens."""
+    pairs = (EncodedPair([i] * c, [i] * r, (i % 5 - 1, -1, -1, -1, 1, i), "") for i, (c, r) in enumerate(lengths, start=1))
+    PairStore.write(folder / "pairs", pairs, 1000)
+    return PairStore.open(folder / "pairs")
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=40),
+    st.integers(1, 9),
+    st.integers(120, 300),
+)
+def test_every_pair_stands_whole_in_one_row_once_an_epoch(tmp_path_factory, lengths, batch_size, context):
+    store = store_of(tmp_path_factory.mktemp("store"), lengths)
+    packed = PackedPairs(store, batch_size, context, seed=3, epochs=2)
+    for epoch in (0, 1):
+        seen = []
+        for step in range(epoch * packed.steps_per_epoch, (epoch + 1) * packed.steps_per_epoch):
+            batch = packed.batch(step)
+            assert batch.token_ids.shape == (packed.rows, packed.width)
+            for row, place in np.argwhere(batch.chosen_ends >= 0).tolist():
+                ends = batch.chosen_ends[row, place], batch.rejected_ends[row, place]
+                pair = int(batch.token_ids[row, ends[0]])
+                for end, length in zip(ends, lengths[pair - 1], strict=True):
+                    span = slice(end - length + 1, end + 1)
+                    assert (batch.token_ids[row, span] == pair).all()
+                    (segment,) = set(batch.segment_ids[row, span].tolist())
+                    assert (batch.segment_ids[row] == segment).sum() == length
+                assert batch.labels[row, place]["prompt_tokens"] == pair
+                seen.append(pair)
+        assert sorted(seen) == list(range(1, len(lengths) + 1))
+    assert 0 < packed.fill <= 1
+
+
+def test_a_step_shows_the_pairs_that_it_is_told_to(tmp_path):
+    packed = PackedPairs(store_of(tmp_path, [(3, 4)] * 10), 4, 100, seed=0)
+    assert [int((packed.batch(step).chosen_ends >= 0).sum()) for step in range(3)] == [4, 4, 2]
+
+
+def test_both_dialogs_are_encoded_whole():
+    tokenizer = train_tokenizer(["What is it? It is a cat. It is a dog."] * 20, 280)
+    preference = Preference(
+        (Message("user", "What?"), Message("assistant", "A cat."), Message("user", "Is it?")),
+        "It is.",
+        "No dog.",
+        rating="slightly",
+        domain="safety",
+        chosen_safe=True,
+        source="pairs.jsonl:7",
+    )
+    (pair,) = encode_pairs(tokenizer, [preference])
+    assert pair.chosen[-1] == pair.rejected[-1] == tokenizer.eos_id
+    assert pair.chosen[: pair.prompt_tokens] == pair.rejected[: pair.prompt_tokens]
+    assert tokenizer.decode(pair.chosen[pair.prompt_tokens :]).strip() == "It is."
+    assert pair.labels[:5] == (2, 1, 1, -1, 2)
+    assert pair.source == "pairs.jsonl:7"
+
+
+def test_an_overlong_pair_is_refused_by_its_place_or_left_out():
+    pairs = [EncodedPair([1] * 3, [1] * 3, (0,) * 6, "a.jsonl:1"), EncodedPair([1] * 5, [1] * 3, (0,) * 6, "a.jsonl:2")]
+    assert list(fitting_pairs(pairs, 6, "skip")) == pairs[:1]
+    with pytest.raises(DataError, match=r"a.jsonl:2.*8 tokens, and 6 is the most"):
+        list(fitting_pairs(pairs, 6, "refuse"))
