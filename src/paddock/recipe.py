@@ -58,7 +58,7 @@ class Stage:
     is_parallel: bool = False
 
 
-STAGES = ("world", "tokenizer", "pretrain", "sft", "reward", "evaluate-world")
+STAGES = ("world", "tokenizer", "pretrain", "sft", "reward", "ppo", "evaluate-world")
 
 
 def find_stage(name: str) -> Stage:
@@ -83,6 +83,10 @@ def find_stage(name: str) -> Stage:
         from paddock.stages import reward
 
         return Stage(reward.RewardSettings, reward.plan, reward.run, is_parallel=True)
+    if name == "ppo":
+        from paddock.stages import ppo, ppo_settings
+
+        return Stage(ppo_settings.PpoSettings, ppo_settings.plan, ppo.run, is_parallel=True)
     if name == "evaluate-world":
         from paddock.stages import evaluate_world
 

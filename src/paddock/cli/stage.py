@@ -21,6 +21,7 @@ COMMANDS = {  # stage -> what its command says of itself
     "pretrain": "Train a base model on documents (paper section 2).",
     "sft": "Fine-tune a model on dialogs; answers alone bear loss (paper section 3.1).",
     "reward": "Train a reward model on preferences (paper section 3.2.2).",
+    "ppo": "Raise a policy's reward, kept close to where it began (paper section 3.2.3).",
     "evaluate-world": "Grade a model on the miniature world's held-out prompts.",
 }
 

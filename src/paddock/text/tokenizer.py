@@ -76,6 +76,12 @@ class Tokenizer:
         except CheckpointError as error:
             raise CheckpointError(f"{file}: {error}") from None
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tokenizer) and other._model == self._model
+
+    def __hash__(self) -> int:
+        return hash(self._model)
+
     def save(self, folder: Path) -> None:
         """Write the model, and the files beside it that let transformers open `folder` and give the same ids.
 

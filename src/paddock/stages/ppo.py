@@ -1,0 +1,389 @@
+"""Reinforcement learning by proximal policy optimization (paper section 3.2.3).
+
+    maximise  R(g | p) = R~c(g | p) - beta KL(pi_theta(g | p) || pi_0(g | p)),   R~c = whiten(logit(R_c))
+
+An iteration: the policy samples a reply to each of 512 prompts; the reward models score them; policy, value model and
+reference (pi_0, the policy before PPO) are evaluated on the sampled ids; advantages follow; and the policy and the value
+model take one step a mini-batch of 64. AdamW (0.9, 0.95, 1e-5), weight decay 0.1, clip 0.2, a constant 1e-6, and early
+stopping on held-out prompts: of the mean reward logit(R_c) there, without the KL term, at the sampling temperature.
+
+Where the paper is silent: values, GAE (gamma 1, lambda 0.95) and their clipping are the usual ones; the KL is charged token
+by token within the reward; the value model begins as the helpfulness reward model, and learns alone for a few iterations;
+a reply cut short at its limit costs a standard deviation of the reward. The paper samples again for every iteration, as
+here; its policy and value model are not said to be apart: here they are, each with a step and a rate of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paddock.backends.open import open_scorer
+from paddock.errors import SettingsError, TrainingError
+from paddock.model.checkpoint import load_model, read_config, save_model, value_model_from
+from paddock.model.generation import generate
+from paddock.model.scoring import LocalScorer
+from paddock.progress import ProgressLine, say
+from paddock.protocols import Sampling
+from paddock.run_dir import StageDir
+from paddock.stages.held_out import judged, means_of, read_replies, score_rows, write_replies
+from paddock.stages.ppo_settings import PpoSettings, longest_prompt, tokenizer_of
+from paddock.stages.prompts import PromptData, Prompts, load_prompts
+from paddock.stages.rewards import RewardFunction, Rewards, open_rewards
+from paddock.text.tokenizer import Tokenizer
+from paddock.train import ppo
+from paddock.train.actor_critic import Accumulated, ActorCritic, make_ready
+from paddock.train.energy import energy_of
+from paddock.train.metrics import MetricsLog
+from paddock.train.optim import learning_rate
+from paddock.train.parallel import Ranks, processes
+from paddock.train.rollout import MicroBatch, Reply, Rollout, sampler_gap
+from paddock.train.state import Saves
+
+
+def run(settings: PpoSettings, stage_dir: StageDir) -> dict[str, Any]:
+    """Iterate until held-out prompts gain no more, and save the policy. Returns the figures of `results.json`."""
+    with processes() as ranks:
+        bench = set_up(settings, ranks)
+        progress = train(bench, stage_dir)
+        policy = bench.models.whole_policy(torch.float32, "cpu")  # a collective
+        if ranks.is_first:
+            save_model(policy, stage_dir.model, bench.tokenizer)
+            if len(bench.prompts.held_out):
+                stage_dir.write_samples(read_replies(stage_dir, kept_step(progress, settings))[: settings.samples])
+        ranks.wait()
+        return results_of(progress, bench, stage_dir)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that an iteration works with."""
+
+    settings: PpoSettings
+    ranks: Ranks
+    tokenizer: Tokenizer
+    context: int
+    prompts: PromptData
+    rewards: RewardFunction
+    unseen: LocalScorer | None
+    models: ActorCritic
+
+
+def set_up(settings: PpoSettings, ranks: Ranks) -> Bench:
+    """Read the prompts, and open every model. Raises PaddockError before any work where they do not fit together."""
+    tokenizer, config = tokenizer_of(settings), read_config(settings.model)
+    prompts = load_prompts(settings, tokenizer, longest_prompt(settings, config))
+    if settings.keep == "best" and not len(prompts.held_out):
+        raise SettingsError("keep: best judges by held-out prompts, and there are none: give some, or set keep: last")
+    if prompts.left_out and ranks.is_first:
+        say(f"{prompts.left_out:,} prompts leave no room for a reply of {settings.max_new_tokens} tokens: left out")
+    policy, reference = (load_model(settings.model, torch.float32, ranks.device) for _ in range(2))
+    value = value_model_from(settings.value_model or settings.helpfulness_reward, torch.float32, ranks.device)
+    tokens = settings.iterations * settings.batch_size * settings.max_new_tokens
+    models = make_ready(policy, reference, value, settings, ranks, tokens=tokens, shared_layers=settings.shared_layers)
+    rewards = open_rewards(settings.helpfulness_reward, settings.safety_reward)
+    unseen = open_scorer(settings.unseen_reward) if settings.unseen_reward else None
+    return Bench(settings, ranks, tokenizer, settings.context_for(config), prompts, rewards, unseen, models)
+
+
+@dataclass
+class Progress:
+    """What a run knows of itself beside its tensors; saved with every save. A step is an iteration."""
+
+    step: int = 0
+    tokens: int = 0  # sampled and learnt from
+    seconds: float = 0.0
+    metrics_bytes: int = 0
+    first_reward: float | None = None  # on held-out prompts, before the first iteration
+    last_reward: float | None = None
+    best_reward: float | None = None
+    best_step: int | None = None
+    evaluations_since_best: int = 0
+    kl: float | None = None  # of the last iteration
+
+
+def train(bench: Bench, stage_dir: StageDir) -> Progress:
+    """Iterate until the end, or until held-out prompts gain no more; go on from the newest whole save where there is one."""
+    settings, ranks, models = bench.settings, bench.ranks, bench.models
+    saves = Saves(stage_dir.checkpoints, settings.keep_saves, ranks)
+    progress = resume(models, saves)
+    began = time.monotonic() - progress.seconds
+
+    def save() -> None:
+        progress.seconds = time.monotonic() - began
+        progress.metrics_bytes = log.sync()
+        saves.write(progress.step, models.tensors(), asdict(progress))
+
+    with (
+        MetricsLog(
+            stage_dir.metrics_file, progress.metrics_bytes, progress.step, settings.tensorboard, ranks.is_first
+        ) as log,
+        ProgressLine("ppo", settings.iterations, progress.step) if ranks.is_first else nullcontext() as line,
+    ):
+        if progress.step == 0 and progress.first_reward is None and len(bench.prompts.held_out):
+            evaluate(bench, progress, stage_dir, log)
+            save()
+        while progress.step < settings.iterations and not out_of_patience(progress, settings):
+            row = iterate(bench, progress.step)
+            progress.step, progress.tokens, progress.kl = progress.step + 1, progress.tokens + row["tokens"], row["kl"]
+            progress.seconds = time.monotonic() - began
+            step, last = progress.step, progress.step == settings.iterations
+            if last or step % settings.log_every == 0:
+                log.append({"step": step, "split": "train", **row, "seconds": progress.seconds})
+            new_best = False
+            if len(bench.prompts.held_out) and (last or step % settings.evaluate_every == 0):
+                new_best = evaluate(bench, progress, stage_dir, log)
+            if last or new_best or step % settings.save_every == 0 or out_of_patience(progress, settings):
+                save()
+            if line:
+                line.update(step, **shown(row, progress))
+    if settings.keep == "best" and progress.best_step is not None:
+        models.restore_weights(saves.read(progress.best_step)[1])
+    return progress
+
+
+def iterate(bench: Bench, iteration: int) -> dict[str, Any]:
+    """One iteration (from 0), a pure function of weights, seed and number. Returns its figures."""
+    settings, ranks, times = bench.settings, bench.ranks, [time.perf_counter()]
+    prompts = bench.prompts.train.of_iteration(iteration, settings.batch_size, settings.seed)
+    prompts = prompts.take(ranks.share(settings.batch_size))
+    replies = sample(bench, prompts, (0, iteration, ranks.rank))
+    times.append(time.perf_counter())
+    rewards = bench.rewards.score_ids([reply.sequence for reply in replies], prompts.is_safety)
+    times.append(time.perf_counter())
+    rollout = bench.models.roll_out(
+        replies,
+        temperature=settings.temperature,
+        mini_batch_size=len(ranks.share(settings.mini_batch_size)),
+        rows=settings.micro_batch_size,
+    )
+    times.append(time.perf_counter())
+    scores = sequence_scores(rewards.combined.to(ranks.device), replies, settings, ranks)
+    kl = ppo.kl_k1(rollout.log_probs, rollout.reference_log_probs, rollout.mask)
+    token_rewards = ppo.token_rewards(scores, kl, rollout.mask, settings.kl_coef)
+    advantages, returns = ppo.generalized_advantages(
+        token_rewards, rollout.values, rollout.mask, settings.gamma, settings.gae_lambda
+    )
+    updates = update(bench, rollout, ppo.whiten(advantages, rollout.mask, ranks), returns, iteration)
+    times.append(time.perf_counter())
+    seconds = {
+        f"seconds_{name}": times[place + 1] - times[place]
+        for place, name in enumerate(("sampling", "scoring", "evaluating", "optimising"))
+    }
+    explained = ppo.explained_variance(rollout.values, returns, rollout.mask, ranks)
+    return {
+        **reply_figures(rollout, rewards, token_rewards, ranks),
+        **updates,
+        "explained_variance": explained if math.isfinite(explained) else None,
+        **sampler_gap(rollout, ranks),
+        **seconds,
+    }
+
+
+def sample(bench: Bench, prompts: Prompts, key: tuple[int, ...]) -> list[Reply]:
+    """One reply of the policy, as it is now, to each prompt; `key` and the run's seed decide the random numbers.
+
+    A collective: every rank must call it.
+    """
+    seed = np.random.SeedSequence((bench.settings.seed, *key)).generate_state(1, np.uint64)
+    sampling = Sampling(
+        temperature=bench.settings.temperature, max_new_tokens=bench.settings.max_new_tokens, seed=int(seed[0])
+    )
+    generated = generate(bench.models.sampler(), prompts.ids, sampling, bench.tokenizer.eos_id)
+    return [
+        Reply(prompt, reply.token_ids, reply.log_probs, ended=reply.finish_reason == "stop")
+        for prompt, (reply,) in zip(prompts.ids, generated, strict=True)
+    ]
+
+
+def sequence_scores(combined: Tensor, replies: Sequence[Reply], settings: PpoSettings, ranks: Ranks) -> Tensor:
+    """R~c, (N,): the combined rewards whitened over the batch of all ranks, less the penalty of replies without an end."""
+    whitened = ppo.whiten(combined, torch.ones_like(combined, dtype=torch.bool), ranks, settings.shift_reward_mean)
+    cut_short = torch.tensor([not reply.ended for reply in replies], device=combined.device)
+    return whitened - settings.missing_eos_penalty * cut_short
+
+
+def reply_figures(rollout: Rollout, rewards: Rewards, token_rewards: Tensor, ranks: Ranks) -> dict[str, float]:
+    """Means over the replies of all ranks, and over their tokens where the name says so."""
+    columns = {
+        "reward": rewards.combined,
+        "reward_square": rewards.combined.square(),
+        "helpfulness": rewards.helpfulness,
+        **({} if rewards.safety is None else {"safety": rewards.safety}),
+        "objective": token_rewards.sum(1),
+        "kl": ppo.kl_k1(rollout.log_probs, rollout.reference_log_probs, rollout.mask).sum(1),
+        "kl_k3": ppo.kl_k3(rollout.log_probs, rollout.reference_log_probs, rollout.mask).sum(1),
+        "entropy": rollout.entropy.sum(1),
+        "reply_tokens": rollout.mask.sum(1),
+        "missing_eos_share": torch.tensor([not reply.ended for reply in rollout.replies]),
+        "replies": torch.ones(len(rollout.replies)),
+    }
+    sums = ranks.sum(torch.stack([column.double().sum().to(ranks.device) for column in columns.values()])).tolist()
+    figures = dict(zip(columns, sums, strict=True))
+    count = figures.pop("replies")
+    means = {name: total / count for name, total in figures.items()}
+    variance = means.pop("reward_square") - means["reward"] ** 2
+    entropy = figures["entropy"] / figures["reply_tokens"]
+    return {**means, "reward_std": math.sqrt(max(variance, 0.0)), "entropy": entropy, "tokens": int(figures["reply_tokens"])}
+
+
+def update(bench: Bench, rollout: Rollout, advantages: Tensor, returns: Tensor, iteration: int) -> dict[str, float | None]:
+    """One gradient step a mini-batch, `epochs` times over; the policy rests while the value model warms up."""
+    learns = iteration >= bench.settings.value_warmup
+    steps = [
+        gradient_step(bench, rollout, mini_batch, advantages, returns, iteration)
+        for _ in range(bench.settings.epochs)
+        for mini_batch in rollout.mini_batches
+    ]
+    tokens = sum(step.tokens for step in steps)
+    means = {name: sum(step.sums[name] for step in steps) / tokens for name in steps[0].sums}
+    policy = {
+        "policy_loss": means["policy_loss"],
+        "ratio_first_error": steps[0].ratio_error,
+        "ratio_mean": means["ratio"],
+        "ratio_max_error": max(step.ratio_error for step in steps),
+        "clip_share": means["clipped"],
+        "approximate_kl": means["approximate_kl"],
+        "policy_gradient_norm": max(step.policy_norm for step in steps),
+    }
+    return {
+        **(policy if learns else dict.fromkeys(policy)),
+        "value_loss": means["value_loss"],
+        "value_gradient_norm": max(step.value_norm for step in steps),
+    }
+
+
+def gradient_step(
+    bench: Bench,
+    rollout: Rollout,
+    mini_batch: Sequence[MicroBatch],
+    advantages: Tensor,
+    returns: Tensor,
+    iteration: int,
+) -> Accumulated:
+    """A step of the value model and, after its warm-up, of the policy.
+
+    Raises TrainingError, both models untouched, where a loss or a gradient is not finite.
+    """
+    settings, models = bench.settings, bench.models
+    found = models.accumulate(
+        rollout,
+        mini_batch,
+        advantages,
+        returns,
+        temperature=settings.temperature,
+        clip_range=settings.clip_range,
+        value_clip_range=settings.value_clip_range,
+        learns=iteration >= settings.value_warmup,
+    )
+    if not found.is_finite():
+        raise TrainingError(
+            f"iteration {iteration + 1}: a loss or a gradient is not finite ({found.sums}). The weights were not updated. "
+            "Lower learning_rate and value_learning_rate, or set precision: f32"
+        )
+    schedule = (settings.warmup_steps, settings.final_learning_rate)
+    value_rate, rate = (
+        learning_rate(iteration + 1, settings.iterations, peak, *schedule)
+        for peak in (settings.value_learning_rate, settings.learning_rate)
+    )
+    models.step(found, rate, value_rate, settings.clip)
+    return found
+
+
+def kept_step(progress: Progress, settings: PpoSettings) -> int:
+    """The iteration whose weights the stage ends with."""
+    return progress.best_step if settings.keep == "best" and progress.best_step is not None else progress.step
+
+
+def resume(models: ActorCritic, saves: Saves) -> Progress:
+    """Put back the newest whole save, if there is one."""
+    found = saves.newest()
+    if found is None:
+        return Progress()
+    models.restore(found[1])
+    progress = Progress(**found[0])
+    if saves.ranks.is_first:
+        say(f"goes on from iteration {progress.step:,}")
+    return progress
+
+
+def out_of_patience(progress: Progress, settings: PpoSettings) -> bool:
+    """Whether too many evaluations have passed without a better one."""
+    return settings.patience is not None and progress.evaluations_since_best >= settings.patience
+
+
+def evaluate(bench: Bench, progress: Progress, stage_dir: StageDir, log: MetricsLog) -> bool:
+    """Answer the held-out prompts, keep and log what the replies are worth; return whether these weights are to be kept.
+
+    The random numbers are the same in every evaluation, so that what differs is the policy.
+    """
+    began, ranks, prompts = time.monotonic(), bench.ranks, bench.prompts.held_out
+    share = range(len(prompts) * ranks.rank // ranks.size, len(prompts) * (ranks.rank + 1) // ranks.size)
+    mine = prompts.take(share)
+    replies = sample(bench, mine, (1, ranks.rank))
+    rows = judged(mine, replies, bench.rewards, bench.unseen, bench.tokenizer)
+    rows = [row for part in ranks.gather(rows) for row in part]
+    if ranks.is_first:
+        write_replies(stage_dir, progress.step, rows)
+    figures = means_of(rows)
+    seconds = progress.seconds + time.monotonic() - began
+    log.append({"step": progress.step, "split": "held_out", **figures, "replies": len(rows), "seconds": seconds})
+    progress.last_reward = reward = figures["reward"]
+    progress.first_reward = reward if progress.first_reward is None else progress.first_reward
+    progress.evaluations_since_best += 1
+    if not reward > (-math.inf if progress.best_reward is None else progress.best_reward):  # so that NaN is never the best
+        return False
+    progress.best_reward, progress.best_step, progress.evaluations_since_best = reward, progress.step, 0
+    return bench.settings.keep == "best"
+
+
+def shown(row: dict[str, Any], progress: Progress) -> dict[str, str]:
+    """The figures of the progress line."""
+    figures = {"reward": f"{row['reward']:.2f}", "kl": f"{row['kl']:.2f}"}
+    if row["clip_share"] is not None:
+        figures["clip"] = f"{row['clip_share']:.2f}"
+    if progress.last_reward is not None:
+        figures["held-out"] = f"{progress.last_reward:.2f}"
+    return {**figures, "speed": f"{progress.tokens / progress.seconds:,.0f} tok/s"}
+
+
+def counts(prompts: PromptData) -> dict[str, int]:
+    """How many prompts there are of each kind."""
+    return {
+        "prompts": len(prompts.train),
+        "safety_prompts": sum(prompts.train.is_safety),
+        "held_out_prompts": len(prompts.held_out),
+        "prompts_left_out": prompts.left_out,
+    }
+
+
+def results_of(progress: Progress, bench: Bench, stage_dir: StageDir) -> dict[str, Any]:
+    """The figures of `results.json`; scores are of the weights that are kept, beside those of the policy before PPO."""
+    settings, ranks = bench.settings, bench.ranks
+    energy = energy_of(progress.seconds, ranks.size, ranks.device, settings.watts)
+    kept = kept_step(progress, settings)
+    return {
+        "iterations": progress.step,
+        "kept_iteration": kept,
+        "stopped_early": progress.step < settings.iterations,
+        "first_reward": progress.first_reward,
+        "best_reward": progress.best_reward,
+        "last_reward": progress.last_reward,
+        "kl": progress.kl,
+        "tokens": progress.tokens,
+        "seconds": progress.seconds,
+        "device_hours": energy["device_hours"],
+        "energy": energy,
+        "precision": str(bench.models.policy.precision).removeprefix("torch."),
+        "processes": ranks.size,
+        "data": counts(bench.prompts),
+        "scores": list(score_rows(stage_dir, kept)) if len(bench.prompts.held_out) else [],
+    }

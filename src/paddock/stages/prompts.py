@@ -1,0 +1,106 @@
+"""The prompts that a policy answers while it learns, and those held out to judge it by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from paddock.errors import DataError
+from paddock.stages.encoding import CorpusSettings, Rows
+from paddock.stages.rewards import is_tagged
+from paddock.text.chat_format import Encoded, encode_prompt
+from paddock.text.dialog import Dialog
+from paddock.text.packing import TokenStore, epoch_order
+from paddock.text.readers import ReadReport, Source, read_prompts
+from paddock.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts, their ids, and which of them are tagged as able to draw out unsafe answers (the paper's IS_SAFETY)."""
+
+    dialogs: Sequence[Dialog]
+    ids: Sequence[tuple[int, ...]]
+    is_safety: Sequence[bool]
+
+    def __len__(self) -> int:
+        return len(self.dialogs)
+
+    def take(self, places: Iterable[int]) -> Prompts:
+        """The prompts at `places`, in that order."""
+        chosen = list(places)
+        dialogs, ids = [self.dialogs[place] for place in chosen], [self.ids[place] for place in chosen]
+        return Prompts(dialogs, ids, [self.is_safety[place] for place in chosen])
+
+    def of_iteration(self, iteration: int, count: int, seed: int) -> Prompts:
+        """The `count` prompts of an iteration (from 0): all prompts in one seeded order, then in the next, and so on.
+
+        A pure function of its arguments, so a run resumes by its iteration's number.
+        """
+        orders: dict[int, Sequence[int]] = {}
+        places = []
+        for position in range(iteration * count, (iteration + 1) * count):
+            epoch, place = divmod(position, len(self))
+            if epoch not in orders:
+                orders[epoch] = epoch_order(len(self), seed, epoch).tolist()
+            places.append(orders[epoch][place])
+        return self.take(places)
+
+
+@dataclass(frozen=True)
+class PromptData:
+    """The prompts to learn from, those held out, and how many were left out, for they leave no room for a reply."""
+
+    train: Prompts
+    held_out: Prompts
+    left_out: int
+
+
+def load_prompts(settings: CorpusSettings, tokenizer: Tokenizer, longest: int) -> PromptData:
+    """Read, split by a hash of each prompt's text, and encode; prompts over `longest` ids are left out and counted.
+
+    Raises DataError for a bad row (by setting), and where no prompt is left to learn from.
+    """
+    rows = prompt_rows(settings, tokenizer)
+    found = {}
+    left_out = 0
+    for name, dialogs in (("train", list(rows.learnt_from(ReadReport()))), ("held_out", list(rows.held_out()))):
+        encoded = [tuple(encode_prompt(tokenizer, dialog)) for dialog in dialogs]
+        fitting = [place for place, ids in enumerate(encoded) if len(ids) <= longest]
+        left_out += len(dialogs) - len(fitting)
+        found[name] = Prompts(dialogs, encoded, [is_tagged(dialog) for dialog in dialogs]).take(fitting)
+    if not len(found["train"]):
+        path = settings.data[0].path
+        raise DataError(
+            path,
+            f"of {left_out:,} prompts none has {longest:,} tokens or fewer, so none leaves room for a reply",
+            mend="Lower max_new_tokens, raise context, or give shorter prompts",
+        )
+    return PromptData(found["train"], found["held_out"], left_out)
+
+
+def prompt_rows(settings: CorpusSettings, tokenizer: Tokenizer) -> Rows[Dialog, TokenStore]:
+    """The prompts: those with the same messages fall on the same side of the split."""
+
+    def read(sources: tuple[Source, ...], report: ReadReport) -> Iterator[Dialog]:
+        return read_prompts(sources, seed=settings.seed, on_bad_row=settings.on_bad_row, report=report)
+
+    def encoded(prompts: Iterable[Dialog]) -> Iterator[Encoded]:
+        return (Encoded(encode_prompt(tokenizer, prompt)) for prompt in prompts)
+
+    return Rows(
+        data=settings.data,
+        validation=settings.validation,
+        validation_share=settings.validation_share,
+        read=read,
+        key=text_of,
+        size=lambda prompt: len(text_of(prompt)),
+        write=lambda folder, prompts: TokenStore.write(folder, encoded(prompts), tokenizer.vocab_size),
+        open=TokenStore.open,
+    )
+
+
+def text_of(prompt: Dialog) -> str:
+    """A prompt's messages as one text: what tells prompts apart."""
+    return json.dumps([asdict(message) for message in prompt.messages], ensure_ascii=False)
