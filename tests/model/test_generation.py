@@ -159,6 +159,17 @@ def test_streamed_ids_equal_the_batch():
     assert tuple(stream(network(), [5, 6, 7], sampling, END)) == whole.token_ids
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_weights_that_are_not_numbers_are_an_error_that_says_so(temperature):
+    model, sampling = network(), Sampling(temperature=temperature, max_new_tokens=4)
+    with torch.no_grad():
+        model.blocks[0].attention.qkv.weight[0, 0] = torch.nan
+    with pytest.raises(PaddockError, match="logits are not finite"):
+        generate(model, prompts(), sampling, END)
+    with pytest.raises(PaddockError, match="logits are not finite"):
+        list(stream(model, [5, 6, 7], sampling, END))
+
+
 def test_bfloat16_weights_sample():
     model = network().to(torch.bfloat16)
     assert all(len(c.token_ids) == 6 for (c,) in generate(model, prompts(), Sampling(max_new_tokens=6), None))

@@ -1,9 +1,12 @@
+from math import inf, nan
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from paddock.errors import PaddockError
 from paddock.model.sampling import choose, inverse_cumulative, truncate, uniform_numbers
 from paddock.protocols import Sampling
 
@@ -32,6 +35,20 @@ def test_greedy_takes_the_most_probable_token_with_its_log_prob_at_temperature_o
     tokens, log_probs = choose(logits, torch.rand(1), Sampling(temperature=0))
     assert tokens.tolist() == [1]
     assert log_probs.item() == pytest.approx(logits[0].log_softmax(-1)[1].item())
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("broken", [[0, 0, nan], [nan, 0, 0], [0, inf, 0], [-inf, -inf, -inf], [nan, inf, -inf]])
+def test_logits_that_are_not_finite_are_refused(temperature, broken):
+    logits = probabilities([0, 1, 2], broken)
+    with pytest.raises(PaddockError, match=r"logits are not finite.*take an earlier checkpoint"):
+        choose(logits, torch.rand(2), Sampling(temperature=temperature, top_k=2, top_p=0.9))
+
+
+def test_a_token_that_is_ruled_out_does_no_harm():
+    tokens, log_probs = choose(probabilities([-inf, 0, 0]), torch.rand(1), Sampling())
+    assert tokens.item() in (1, 2)
+    assert log_probs.item() == pytest.approx(-0.6931, abs=1e-4)
 
 
 def test_top_k_keeps_the_k_most_probable():

@@ -87,7 +87,8 @@ def generate(
 
     A completion ends with `end_id`, where `is_finished` of its ids so far says so, after `sampling.max_new_tokens`, or where
     the model's context is full. `sampling.stop` is text, and the caller's to see to. At most `rows` completions are decoded
-    at a time, and fewer where the cache would exceed 2 GiB. Raises ValueError for a prompt that leaves no room.
+    at a time, and fewer where the cache would exceed 2 GiB. Raises ValueError for a prompt that leaves no room, and
+    PaddockError where the model's logits are not finite.
     """
     limits = [min(sampling.max_new_tokens, model.config.context_length - len(prompt)) for prompt in prompts]
     for number, (ids, limit) in enumerate(zip(prompts, limits, strict=True)):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paddock.errors import PaddockError
 from paddock.protocols import Sampling
 
 SORTED_PREFIX = 64  # how many of the most probable tokens top-p looks at before it sorts them all
@@ -26,14 +27,27 @@ def choose(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor,
     """The next token of each row and its log-probability: logits (B, V) float32, uniform (B,) -> (B,) int64, (B,) float32.
 
     The log-probability is that of softmax(logits / temperature), before top-k and top-p cut the distribution: what training
-    at that temperature works out for the same token. Greedy choices (temperature 0) have it at temperature 1.
+    at that temperature works out for the same token. Greedy choices (temperature 0) have it at temperature 1. Raises
+    PaddockError where logits are not finite.
     """
     if sampling.temperature == 0:
-        tokens = logits.argmax(dim=-1)
-        return tokens, logits.log_softmax(dim=-1).gather(-1, tokens[:, None])[:, 0]
+        all_log_probs, tokens = logits.log_softmax(dim=-1), logits.argmax(dim=-1)
+        check_finite(all_log_probs)
+        return tokens, all_log_probs.gather(-1, tokens[:, None])[:, 0]
     probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+    check_finite(probabilities)
     tokens = inverse_cumulative(truncate(probabilities, sampling.top_k, sampling.top_p), uniform)
     return tokens, probabilities.gather(-1, tokens[:, None])[:, 0].log()
+
+
+def check_finite(distributions: Tensor) -> None:
+    """Raise PaddockError where a row of `distributions` (B, V) is NaN. Softmax spreads it over its row: one place tells."""
+    if distributions[:, 0].isnan().any():
+        raise PaddockError(
+            "the model's logits are not finite, so there is no token to choose. Either its weights hold NaN or infinity: "
+            "take an earlier checkpoint, or fetch the model again. Or its numbers overflow, as float16 does beyond 65,504: "
+            "convert it to bfloat16 or float32"
+        )
 
 
 def truncate(probabilities: Tensor, top_k: int, top_p: float) -> Tensor:
