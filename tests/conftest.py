@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Tests run in parallel, a process a core: more threads each would only fight.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# They share their processors: how long an example takes is no sign of a defect.
+hypothesis.settings.register_profile("paddock", deadline=None)
+hypothesis.settings.load_profile("paddock")
 
 
 @pytest.fixture(scope="session")

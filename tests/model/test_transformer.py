@@ -39,7 +39,7 @@ def test_no_token_sees_a_later_one():
     assert (before[:, 12:] - after[:, 12:]).abs().amax(dim=-1).min() > 1e-4
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5))
 def test_packed_segments_give_the_logits_that_each_gives_alone(lengths):
     model = network()

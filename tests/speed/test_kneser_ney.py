@@ -78,7 +78,7 @@ def test_discounts_of_a_corpus_too_small_for_three_are_neys_one():
     assert kneser_ney.estimate_discounts(np.array([1, 1, 2])) == pytest.approx([0, 0.5, 0.5, 0.5])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(streams, st.integers(1, 5), st.data())
 def test_probabilities_sum_to_one_after_any_history(stream, order, data):
     vocab_size, tokens = stream
@@ -87,7 +87,7 @@ def test_probabilities_sum_to_one_after_any_history(stream, order, data):
     assert sum(probability(model, history, token) for token in range(vocab_size)) == pytest.approx(1, abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(streams, st.integers(1, 5), st.data())
 def test_probabilities_equal_the_formula_by_the_book(stream, order, data):
     vocab_size, tokens = stream

@@ -5,15 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import hypothesis
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from paddock.text.tokenizer import Tokenizer, train_tokenizer
-
-# Tests share their processors: how long an example takes is no sign of a defect.
-hypothesis.settings.register_profile("paddock", deadline=None)
-hypothesis.settings.load_profile("paddock")
 
 VOCABULARY = """
 the a paddock horse grazes near an old river and walls while children count 12 lambs, 340 hens & 7 goats; what do you know?
