@@ -1,0 +1,251 @@
+"""Gather preferences (paper section 3.1): two replies to a prompt, and which of them someone chose, and by how much.
+
+The two replies come from two different variants of a model, each at a temperature drawn by chance. They are written to
+`pairs.jsonl` and handed to `collect_preferences`, which may be people or a program: this stage knows neither. What comes
+back is written in our own rated form to `preferences.jsonl`, and that of held-out prompts to `preferences_held_out.jsonl`.
+
+As in the paper, pairs whose chosen reply is unsafe and whose other reply is safe are left out. Departures: the annotators of
+the paper write the prompts themselves, in dialogs that go on; here prompts come from files. Pairs of equal replies, and
+replies that a row cannot hold, are left out and counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from paddock.backends.open import open_chat_model
+from paddock.errors import DataError, PaddockError
+from paddock.progress import say
+from paddock.protocols import Completion, Sampling
+from paddock.run_dir import StageDir, atomic_write, hash_of, to_json, write_json_lines
+from paddock.settings import StageSettings
+from paddock.text.chat_format import tag_in
+from paddock.text.comparisons import Comparison, preference_row, read_comparisons
+from paddock.text.dialog import PREFERENCE_RATINGS, Dialog, Message, Preference
+from paddock.text.pairs import encode_pairs
+from paddock.text.readers import OnBadRow, Source, read_preferences, read_prompts
+from paddock.text.tokenizer import Tokenizer
+
+PAIRS, LABELLED = "pairs.jsonl", "labelled.jsonl"
+TRAIN, HELD_OUT = "preferences.jsonl", "preferences_held_out.jsonl"
+FILES = "files"  # the setting `annotators` where people compare
+
+CollectPreferences = Callable[[Path], list[Preference]]
+"""From `pairs.jsonl` to the preferences of whoever compares; a pair may be passed over."""
+
+
+class PreferencesSettings(StageSettings):
+    """Which models reply to which prompts, and who compares."""
+
+    model: str = Field(description="the folder of the model whose replies are compared")
+    other_model: str | None = Field(
+        None, description="the folder of the second variant, such as the version before; None: model at another temperature"
+    )
+    names: tuple[str, str] = Field(("model", "other_model"), description="what the rows call the two variants")
+    data: tuple[Source, ...] = Field(min_length=1, description="prompts; the domain of each decides what it is judged by")
+    comparisons: int | None = Field(None, ge=1, description="prompts to take, drawn by the seed; None: all")
+    temperatures: tuple[float, ...] = Field(
+        (0.7, 1.0, 1.3), min_length=1, description="each reply is sampled at one of them, by chance (paper 3.1: varied)"
+    )
+    max_new_tokens: int = Field(256, ge=1, description="tokens of a reply, at most")
+    held_out_share: float = Field(
+        0.1, ge=0, lt=1, description="share of the prompts whose pairs are held out, by a hash of their text"
+    )
+    annotators: str = Field(
+        FILES, description="who compares: files, that is people; or the folder of a miniature world, with simulated ones"
+    )
+    on_bad_row: OnBadRow = Field("error", description="stop at a bad row, or skip and count it")
+    seed: int = Field(0, ge=0, description="of prompts, temperatures, replies, and simulated annotators")
+
+    @model_validator(mode="after")
+    def _variants_differ(self) -> PreferencesSettings:
+        if self.other_model is None and len(set(self.temperatures)) < 2:
+            raise ValueError("one model needs two temperatures to make two variants: give other_model, or temperatures")
+        return self
+
+    def inputs(self) -> list[str]:
+        """The prompts, the models, and the world of simulated annotators."""
+        folders = (self.model, self.other_model, None if self.annotators == FILES else self.annotators)
+        return [source.path for source in self.data] + [folder for folder in folders if folder]
+
+
+def plan(settings: PreferencesSettings) -> dict[str, Any]:
+    """How many replies would be sampled and compared."""
+    prompts = len(_prompts(settings))
+    return {"prompts": prompts, "replies": 2 * prompts, "new_tokens_at_most": 2 * prompts * settings.max_new_tokens}
+
+
+def run(settings: PreferencesSettings, stage_dir: StageDir, collect_preferences: CollectPreferences) -> dict[str, Any]:
+    """Sample pairs, have them compared, and write the preferences. Returns the figures of `results.json`.
+
+    Raises whatever `collect_preferences` raises, such as a PaddockError that it waits for people; the pairs stay.
+    """
+    pairs_file, about = stage_dir.path / PAIRS, stage_dir.data / "pairs.json"
+    if not pairs_file.exists():
+        pairs, figures = sample_pairs(settings)
+        atomic_write(about, to_json(figures))
+        write_json_lines(pairs_file, (pair.to_row() for pair in pairs))
+    collected = collect_preferences(pairs_file)
+    kept = [preference for preference in collected if not prefers_unsafe(preference)]
+    if not kept:
+        raise DataError(pairs_file, f"of {len(collected):,} labelled pairs none is left to learn from")
+    held_out = [preference for preference in kept if is_held_out(preference.prompt, settings.held_out_share)]
+    train = [preference for preference in kept if not is_held_out(preference.prompt, settings.held_out_share)]
+    for name, preferences in ((HELD_OUT, held_out), (TRAIN, train)):
+        write_json_lines(stage_dir.path / name, map(preference_row, preferences))
+    say(f"preferences: {len(train):,} to learn from and {len(held_out):,} held out in {stage_dir.path}")
+    return {
+        "sampled": json.loads(about.read_text()),
+        "labelled": len(collected),
+        "excluded_unsafe_over_safe": len(collected) - len(kept),
+        "train": len(train),
+        "held_out": len(held_out),
+        **statistics_of(kept, Tokenizer.load(Path(settings.model))),
+    }
+
+
+def sample_pairs(settings: PreferencesSettings) -> tuple[list[Comparison], dict[str, Any]]:
+    """Two replies to each prompt, on sides drawn by chance; and how many pairs were left out, by reason."""
+    prompts = _prompts(settings)
+    draw = Random(f"temperatures {settings.seed}")
+    temperatures = [_two_temperatures(settings, draw) for _ in prompts]
+    swapped = [draw.random() < 0.5 for _ in prompts]
+    sides = [
+        _replies(folder, prompts, [pair[side] for pair in temperatures], settings, side)
+        for side, folder in enumerate((settings.model, settings.other_model or settings.model))
+    ]
+    pairs, left_out, cut_short = [], Counter[str](), 0
+    for place, prompt in enumerate(prompts):
+        completions = [sides[side][place] for side in (0, 1)]
+        if reason := _problem(completions):
+            left_out[reason] += 1
+            continue
+        cut_short += sum(completion.finish_reason == "length" for completion in completions)
+        names = [_variant(settings, side, temperatures[place][side]) for side in (0, 1)]
+        a, b = (1, 0) if swapped[place] else (0, 1)
+        pairs.append(Comparison(prompt, completions[a].text, completions[b].text, names[a], names[b]))
+    if not pairs:
+        raise DataError(settings.data[0].path, f"no prompt got two replies to compare ({dict(left_out)})")
+    return pairs, {"prompts": len(prompts), "pairs": len(pairs), "left_out": left_out, "cut_short": cut_short}
+
+
+def from_file(pairs_file: Path) -> list[Preference]:
+    """Preferences of people, through files: what they chose is awaited in `labelled.jsonl`, beside the pairs.
+
+    Rows are in our own rated form (docs/data.md); domain and models are filled in from the pair. Raises PaddockError while
+    there is no such file, and DataError for a row that labels no pair.
+    """
+    pairs = {_key(pair.prompt.messages, pair.reply_a, pair.reply_b): pair for pair in read_comparisons(pairs_file)}
+    labelled = pairs_file.with_name(LABELLED)
+    if not labelled.exists():
+        raise PaddockError(
+            f"{len(pairs):,} pairs wait to be compared in {pairs_file}. Put what people chose, as rows with prompt, chosen, "
+            f"rejected and rating (docs/preferences.md), into {labelled}, and give the same command again"
+        )
+    preferences = []
+    for preference in read_preferences([labelled]):
+        pair = pairs.get(_key(preference.prompt, preference.chosen, preference.rejected))
+        if pair is None:
+            raise DataError(
+                preference.source, f"there is no such pair in {pairs_file}", mend="Copy prompt and replies as is"
+            )
+        chosen, rejected = pair.model_a, pair.model_b
+        if preference.chosen == pair.reply_b:
+            chosen, rejected = rejected, chosen
+        domain = preference.domain or pair.prompt.domain
+        preferences.append(replace(preference, domain=domain, chosen_model=chosen, rejected_model=rejected))
+    return preferences
+
+
+def prefers_unsafe(preference: Preference) -> bool:
+    """Whether the chosen reply is unsafe and the other one safe (paper 3.1 leaves such pairs out)."""
+    return preference.chosen_safe is False and preference.rejected_safe is True
+
+
+def is_held_out(prompt: Sequence[Message], share: float) -> bool:
+    """Whether a prompt's pairs are held out: the same answer in every run and version, whatever stands beside it."""
+    return int(hash_of([asdict(message) for message in prompt]), 16) < share * 2**64
+
+
+def statistics_of(preferences: Sequence[Preference], tokenizer: Tokenizer) -> dict[str, Any]:
+    """Table 6's figures (means of turns, and of tokens of a prompt and of a reply), ratings, and the paper's safety bins."""
+    encoded = list(encode_pairs(tokenizer, preferences))
+    ratings = Counter(preference.rating for preference in preferences)
+    bins = Counter(
+        f"{'safe' if preference.chosen_safe else 'unsafe'} over {'safe' if preference.rejected_safe else 'unsafe'}"
+        for preference in preferences
+        if preference.chosen_safe is not None and preference.rejected_safe is not None
+    )
+    return {
+        "comparisons": len(preferences),
+        "turns": float(np.mean([sum(message.role == "user" for message in p.prompt) for p in preferences])),
+        "tokens_an_example": float(np.mean([pair.tokens / 2 for pair in encoded])),
+        "tokens_a_prompt": float(np.mean([pair.prompt_tokens for pair in encoded])),
+        "tokens_a_reply": float(np.mean([pair.tokens / 2 - pair.prompt_tokens for pair in encoded])),
+        "ratings": {rating: ratings[rating] for rating in PREFERENCE_RATINGS if ratings[rating]},
+        "safety_bins": dict(bins),
+    }
+
+
+def _prompts(settings: PreferencesSettings) -> list[Dialog]:
+    """The prompts to compare replies to, in the order of their files."""
+    prompts = list(read_prompts(settings.data, seed=settings.seed, on_bad_row=settings.on_bad_row))
+    if settings.comparisons is None or settings.comparisons >= len(prompts):
+        return prompts
+    chosen = Random(f"prompts {settings.seed}").sample(range(len(prompts)), settings.comparisons)
+    return [prompts[place] for place in sorted(chosen)]
+
+
+def _two_temperatures(settings: PreferencesSettings, draw: Random) -> tuple[float, float]:
+    """A temperature for each variant's reply: different ones where the model is the same."""
+    if settings.other_model is None:
+        first, second = draw.sample(sorted(set(settings.temperatures)), 2)
+        return first, second
+    return draw.choice(settings.temperatures), draw.choice(settings.temperatures)
+
+
+def _replies(
+    folder: str, prompts: Sequence[Dialog], temperatures: Sequence[float], settings: PreferencesSettings, side: int
+) -> list[Completion]:
+    """The reply of the model in `folder` to each prompt, at that prompt's temperature."""
+    model, replies = open_chat_model(folder), {}
+    for temperature in sorted(set(temperatures)):
+        places = [place for place, its_own in enumerate(temperatures) if its_own == temperature]
+        sampling = Sampling(
+            temperature=temperature,
+            max_new_tokens=settings.max_new_tokens,
+            seed=int(hash_of([settings.seed, side, temperature]), 16),
+        )
+        completions = model.complete([prompts[place] for place in places], sampling)
+        replies.update({place: completion for place, (completion,) in zip(places, completions, strict=True)})
+    return [replies[place] for place in range(len(prompts))]
+
+
+def _problem(completions: Iterable[Completion]) -> str | None:
+    """Why two replies make no pair, or None."""
+    first, second = completions
+    if first.error or second.error:
+        return "no room for a reply"
+    if not first.text or not second.text:
+        return "empty reply"
+    if tag_in(first.text) or tag_in(second.text):
+        return "a tag of the chat format"
+    return "equal replies" if first.text == second.text else None
+
+
+def _variant(settings: PreferencesSettings, side: int, temperature: float) -> str:
+    name = settings.names[0 if settings.other_model is None else side]
+    return f"{name}, temperature {temperature:g}"
+
+
+def _key(prompt: tuple[Message, ...], *replies: str) -> tuple[tuple[Message, ...], frozenset[str]]:
+    return prompt, frozenset(replies)
