@@ -40,12 +40,12 @@ from paddock.stages.prompts import PromptData, Prompts, load_prompts
 from paddock.stages.rewards import RewardFunction, Rewards, open_rewards
 from paddock.text.tokenizer import Tokenizer
 from paddock.train import ppo
-from paddock.train.actor_critic import Accumulated, ActorCritic, make_ready
+from paddock.train.actor_critic import Accumulated, ActorCritic, make_ready, update_figures
 from paddock.train.energy import energy_of
 from paddock.train.metrics import MetricsLog
 from paddock.train.optim import learning_rate
 from paddock.train.parallel import Ranks, processes
-from paddock.train.rollout import MicroBatch, Reply, Rollout, sampler_gap
+from paddock.train.rollout import MicroBatch, Reply, Rollout, reply_figures, sampler_gap
 from paddock.train.state import Saves
 
 
@@ -70,7 +70,6 @@ class Bench:
     settings: PpoSettings
     ranks: Ranks
     tokenizer: Tokenizer
-    context: int
     prompts: PromptData
     rewards: RewardFunction
     unseen: LocalScorer | None
@@ -91,7 +90,7 @@ def set_up(settings: PpoSettings, ranks: Ranks) -> Bench:
     models = make_ready(policy, reference, value, settings, ranks, tokens=tokens, shared_layers=settings.shared_layers)
     rewards = open_rewards(settings.helpfulness_reward, settings.safety_reward)
     unseen = open_scorer(settings.unseen_reward) if settings.unseen_reward else None
-    return Bench(settings, ranks, tokenizer, settings.context_for(config), prompts, rewards, unseen, models)
+    return Bench(settings, ranks, tokenizer, prompts, rewards, unseen, models)
 
 
 @dataclass
@@ -180,7 +179,7 @@ def iterate(bench: Bench, iteration: int) -> dict[str, Any]:
     }
     explained = ppo.explained_variance(rollout.values, returns, rollout.mask, ranks)
     return {
-        **reply_figures(rollout, rewards, token_rewards, ranks),
+        **reply_figures(rollout, kl, reward_columns(rewards, token_rewards), ranks),
         **updates,
         "explained_variance": explained if math.isfinite(explained) else None,
         **sampler_gap(rollout, ranks),
@@ -211,28 +210,10 @@ def sequence_scores(combined: Tensor, replies: Sequence[Reply], settings: PpoSet
     return whitened - settings.missing_eos_penalty * cut_short
 
 
-def reply_figures(rollout: Rollout, rewards: Rewards, token_rewards: Tensor, ranks: Ranks) -> dict[str, float]:
-    """Means over the replies of all ranks, and over their tokens where the name says so."""
-    columns = {
-        "reward": rewards.combined,
-        "reward_square": rewards.combined.square(),
-        "helpfulness": rewards.helpfulness,
-        **({} if rewards.safety is None else {"safety": rewards.safety}),
-        "objective": token_rewards.sum(1),
-        "kl": ppo.kl_k1(rollout.log_probs, rollout.reference_log_probs, rollout.mask).sum(1),
-        "kl_k3": ppo.kl_k3(rollout.log_probs, rollout.reference_log_probs, rollout.mask).sum(1),
-        "entropy": rollout.entropy.sum(1),
-        "reply_tokens": rollout.mask.sum(1),
-        "missing_eos_share": torch.tensor([not reply.ended for reply in rollout.replies]),
-        "replies": torch.ones(len(rollout.replies)),
-    }
-    sums = ranks.sum(torch.stack([column.double().sum().to(ranks.device) for column in columns.values()])).tolist()
-    figures = dict(zip(columns, sums, strict=True))
-    count = figures.pop("replies")
-    means = {name: total / count for name, total in figures.items()}
-    variance = means.pop("reward_square") - means["reward"] ** 2
-    entropy = figures["entropy"] / figures["reply_tokens"]
-    return {**means, "reward_std": math.sqrt(max(variance, 0.0)), "entropy": entropy, "tokens": int(figures["reply_tokens"])}
+def reward_columns(rewards: Rewards, token_rewards: Tensor) -> dict[str, Tensor]:
+    """What each reply got, by the names of `metrics.jsonl`: raw logits, and R(g | p) as PPO sees it."""
+    columns = {"reward": rewards.combined, "helpfulness": rewards.helpfulness, "objective": token_rewards.sum(1)}
+    return columns if rewards.safety is None else {**columns, "safety": rewards.safety}
 
 
 def update(bench: Bench, rollout: Rollout, advantages: Tensor, returns: Tensor, iteration: int) -> dict[str, float | None]:
@@ -243,22 +224,7 @@ def update(bench: Bench, rollout: Rollout, advantages: Tensor, returns: Tensor, 
         for _ in range(bench.settings.epochs)
         for mini_batch in rollout.mini_batches
     ]
-    tokens = sum(step.tokens for step in steps)
-    means = {name: sum(step.sums[name] for step in steps) / tokens for name in steps[0].sums}
-    policy = {
-        "policy_loss": means["policy_loss"],
-        "ratio_first_error": steps[0].ratio_error,
-        "ratio_mean": means["ratio"],
-        "ratio_max_error": max(step.ratio_error for step in steps),
-        "clip_share": means["clipped"],
-        "approximate_kl": means["approximate_kl"],
-        "policy_gradient_norm": max(step.policy_norm for step in steps),
-    }
-    return {
-        **(policy if learns else dict.fromkeys(policy)),
-        "value_loss": means["value_loss"],
-        "value_gradient_norm": max(step.value_norm for step in steps),
-    }
+    return update_figures(steps, learns)
 
 
 def gradient_step(

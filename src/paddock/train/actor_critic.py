@@ -49,6 +49,29 @@ class Accumulated:
         return self.norms_of_sums[1].item() / self.tokens if len(self.norms_of_sums) > 1 else 0.0
 
 
+def update_figures(steps: Sequence[Accumulated], learns: bool) -> dict[str, float | None]:
+    """An iteration's gradient steps as `metrics.jsonl` has them: means over tokens, and the largest where it says so.
+
+    What concerns the policy is None where it does not learn.
+    """
+    tokens = sum(step.tokens for step in steps)
+    means = {name: sum(step.sums[name] for step in steps) / tokens for name in steps[0].sums}
+    policy = {
+        "policy_loss": means["policy_loss"],
+        "ratio_first_error": steps[0].ratio_error,
+        "ratio_mean": means["ratio"],
+        "ratio_max_error": max(step.ratio_error for step in steps),
+        "clip_share": means["clipped"],
+        "approximate_kl": means["approximate_kl"],
+        "policy_gradient_norm": max(step.policy_norm for step in steps),
+    }
+    return {
+        **(policy if learns else dict.fromkeys(policy)),
+        "value_loss": means["value_loss"],
+        "value_gradient_norm": max(step.value_norm for step in steps),
+    }
+
+
 @dataclass(frozen=True)
 class ActorCritic:
     """Policy and value model, made ready to train, and the reference: the policy as it was before PPO (the paper's pi_0)."""

@@ -8,7 +8,8 @@ Shapes: N replies, L tokens of the longest reply; B rows, T columns of a micro-b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from paddock.text.packing import pack_sequences
 from paddock.train.loop import TOKENS_AT_ONCE
 from paddock.train.parallel import Ranks
+from paddock.train.ppo import kl_k3
 
 ENGINE_TOLERANCE = (
     0.1  # of a ratio of probabilities: what TRL and verl count as a token that sampling and training disagree on
@@ -122,6 +124,29 @@ def mask_of(replies: Sequence[Reply], device: torch.device) -> Tensor:
     """(N, L) bool: 1 on the sampled tokens of each reply."""
     lengths = torch.tensor([len(reply.ids) for reply in replies], device=device)
     return torch.arange(int(lengths.max()), device=device) < lengths[:, None]
+
+
+def reply_figures(rollout: Rollout, kl: Tensor, rewards: Mapping[str, Tensor], ranks: Ranks) -> dict[str, float]:
+    """Means over the replies of all ranks, and over their tokens for the entropy.
+
+    `kl` is the (N, L) k1 estimate; `rewards` are columns (N,) to average as they are; of `reward` there is `reward_std` too.
+    """
+    columns = {
+        **rewards,
+        "reward_square": rewards["reward"].square(),
+        "kl": kl.sum(1),
+        "kl_k3": kl_k3(rollout.log_probs, rollout.reference_log_probs, rollout.mask).sum(1),
+        "entropy": rollout.entropy.sum(1),
+        "reply_tokens": rollout.mask.sum(1),
+        "missing_eos_share": torch.tensor([not reply.ended for reply in rollout.replies]),
+        "replies": torch.ones(len(rollout.replies)),
+    }
+    sums = ranks.sum(torch.stack([column.double().sum().to(ranks.device) for column in columns.values()])).tolist()
+    figures = dict(zip(columns, sums, strict=True))
+    count, tokens = figures.pop("replies"), int(figures["reply_tokens"])
+    means = {name: total / count for name, total in figures.items()}
+    variance = means.pop("reward_square") - means["reward"] ** 2
+    return {**means, "reward_std": math.sqrt(max(variance, 0.0)), "entropy": figures["entropy"] / tokens, "tokens": tokens}
 
 
 def sampler_gap(rollout: Rollout, ranks: Ranks) -> dict[str, float]:
