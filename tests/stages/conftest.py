@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from paddock.model.checkpoint import reward_model_from, save_reward_model
 from paddock.run_dir import StageDir
 from paddock.settings import parse
 from paddock.stages import pretrain
-from paddock.text.tokenizer import train_tokenizer
+from paddock.text.tokenizer import Tokenizer, train_tokenizer
 
 NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Fritz")
 THINGS = ("apples", "boats", "cats", "drums", "eggs", "flutes")
@@ -105,4 +106,67 @@ def sft_values(dialogs: Path, pretrained: StageDir) -> dict:
         "save_every": 4,
         "validation_share": 0.1,
         "samples": 2,
+    }
+
+
+@pytest.fixture(scope="session")
+def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 prompts of unequal lengths, every third of them tagged as a matter of safety."""
+    draw, path = random.Random(3), tmp_path_factory.mktemp("data") / "prompts.jsonl"
+    rows = []
+    for number in range(80):
+        question = " ".join(sentence(draw) for _ in range(draw.randint(1, 2)))
+        domain = "safety" if number % 3 == 0 else "helpfulness"
+        rows.append({"id": f"p{number}", "messages": [{"role": "user", "content": question}], "domain": domain})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def reward_folders(pretrained: StageDir, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Reward models with a fresh head each, by name: helpfulness, safety, unseen."""
+    folders = {}
+    for seed, name in enumerate(("helpfulness", "safety", "unseen")):
+        folders[name] = tmp_path_factory.mktemp("rewards") / name
+        model = reward_model_from(pretrained.model, seed)
+        save_reward_model(model, folders[name], Tokenizer.load(pretrained.model))
+    return folders
+
+
+@pytest.fixture(scope="session")
+def ppo_values(prompts: Path, reward_folders: dict[str, Path], pretrained: StageDir) -> dict:
+    """Settings of a run of a second or two."""
+    return {
+        "data": [str(prompts)],
+        "model": str(pretrained.model),
+        "helpfulness_reward": str(reward_folders["helpfulness"]),
+        "safety_reward": str(reward_folders["safety"]),
+        "iterations": 4,
+        "batch_size": 16,
+        "mini_batch_size": 8,
+        "max_new_tokens": 16,
+        "learning_rate": 1e-3,
+        "value_learning_rate": 1e-3,
+        "value_warmup": 1,
+        "precision": "f32",
+        "evaluate_every": 2,
+        "save_every": 2,
+        "validation_share": 0.1,
+        "samples": 2,
+    }
+
+
+@pytest.fixture(scope="session")
+def rejection_values(sft_values: dict, prompts: Path, reward_folders: dict[str, Path], pretrained: StageDir) -> dict:
+    """Settings of a run of a second or two."""
+    return {
+        **sft_values,
+        "data": [str(prompts)],
+        "base": str(pretrained.model),
+        "helpfulness_reward": str(reward_folders["helpfulness"]),
+        "safety_reward": str(reward_folders["safety"]),
+        "replies": 3,
+        "temperatures": [0.7, 1.3],
+        "sweep_share": 0.5,
+        "max_new_tokens": 8,
     }

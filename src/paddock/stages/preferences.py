@@ -20,7 +20,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from paddock.backends.open import open_chat_model
 from paddock.errors import DataError, PaddockError
@@ -53,7 +53,7 @@ class PreferencesSettings(StageSettings):
     names: tuple[str, str] = Field(("model", "other_model"), description="what the rows call the two variants")
     data: tuple[Source, ...] = Field(min_length=1, description="prompts; the domain of each decides what it is judged by")
     comparisons: int | None = Field(None, ge=1, description="prompts to take, drawn by the seed; None: all")
-    temperatures: tuple[float, ...] = Field(
+    temperatures: tuple[PositiveFloat, ...] = Field(
         (0.7, 1.0, 1.3), min_length=1, description="each reply is sampled at one of them, by chance (paper 3.1: varied)"
     )
     max_new_tokens: int = Field(256, ge=1, description="tokens of a reply, at most")

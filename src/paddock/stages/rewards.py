@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from paddock.backends.open import open_scorer
+from paddock.errors import SettingsError
 from paddock.model.scoring import LocalScorer
 from paddock.text.dialog import Dialog
+from paddock.text.tokenizer import Tokenizer
 
 UNSAFE_BELOW = 0.15  # of the sigmoid: a precision of 0.89 and a recall of 0.55 on the paper's safety test set
 UNSAFE_LOGIT = math.log(UNSAFE_BELOW / (1 - UNSAFE_BELOW))
@@ -62,3 +64,12 @@ def open_rewards(helpfulness: Path | str, safety: Path | str | None) -> RewardFu
 def is_tagged(prompt: Dialog) -> bool:
     """Whether a prompt is tagged as able to draw out unsafe answers: its domain is safety (the paper's IS_SAFETY)."""
     return prompt.domain == "safety"
+
+
+def shared_tokenizer(policy: str, *others: str | None) -> Tokenizer:
+    """The tokenizer in the folder `policy`. Raises SettingsError where another model has another one."""
+    tokenizer = Tokenizer.load(Path(policy))
+    for folder in others:
+        if folder and Tokenizer.load(Path(folder)) != tokenizer:
+            raise SettingsError(f"{folder} has another tokenizer than the policy {policy}: train it from that model")
+    return tokenizer
