@@ -128,7 +128,7 @@ def reward_folders(pretrained: StageDir, tmp_path_factory: pytest.TempPathFactor
     folders = {}
     for seed, name in enumerate(("helpfulness", "safety", "unseen")):
         folders[name] = tmp_path_factory.mktemp("rewards") / name
-        model = reward_model_from(pretrained.model, seed)
+        model = reward_model_from(pretrained.model, seed).build()
         save_reward_model(model, folders[name], Tokenizer.load(pretrained.model))
     return folders
 

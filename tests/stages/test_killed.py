@@ -47,11 +47,12 @@ def outcome(stage: Path) -> dict:
     }
 
 
-@pytest.mark.parametrize(("kind", "every"), [("pretrain", 3), ("sft", 7)])
+@pytest.mark.parametrize(("kind", "every"), [("pretrain", 3), ("sft", 7), ("ppo", 9)])
 def test_a_stage_killed_at_any_file_operation_ends_the_same(
     kind: str, every: int, request: pytest.FixtureRequest, run_stage: Callable[..., dict], tmp_path: Path
 ) -> None:
-    changes = {"samples": 1, "save_every": 8, "evaluate_every": 8, "log_every": 8, "keep_saves": 1}
+    every_few = {"save_every": 2, "evaluate_every": 2} if kind == "ppo" else {"save_every": 8, "evaluate_every": 8}
+    changes = {"samples": 1, "log_every": 8, "keep_saves": 1, **every_few}
     values = {**request.getfixturevalue(f"{kind}_values"), **changes}
     whole = run_stage(kind, values, tmp_path / "whole")
     expected = outcome(tmp_path / "whole")

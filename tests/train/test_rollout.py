@@ -111,6 +111,15 @@ def test_the_end_token_has_a_log_prob_and_padding_has_none(policy: Transformer, 
 
 
 @torch.no_grad()
+def test_an_id_that_padding_has_too_is_a_token_like_any_other(policy: Transformer) -> None:
+    """Padding is told by its segment and its mask, never by its id."""
+    replies = [Reply((5, 0), (0, 7, 0), (), False), Reply((6,), (0,), (), False), Reply((8, 9, 4), (0, 2), (), True)]
+    found = gathered([(some, sampled_log_probs(policy, some, 1.0)[0]) for some in rows_of(replies)], len(replies))
+    for ours, theirs in zip(found, log_probs_one_by_one(policy, replies, 1.0), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
 def test_entropies_are_those_of_the_distribution_that_was_sampled_from(policy: Transformer, replies: list[Reply]) -> None:
     found = gathered([(some, sampled_log_probs(policy, some, 0.7)[1]) for some in rows_of(replies)], len(replies))
     for ours, reply in zip(found, replies, strict=True):
