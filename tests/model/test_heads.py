@@ -16,7 +16,7 @@ from paddock.model.checkpoint import (
     value_model_from,
 )
 from paddock.model.config import ModelConfig
-from paddock.model.heads import RewardModel, ScalarHead, ValueModel
+from paddock.model.heads import RewardModel, ScalarHead, ValueModel, fresh_head
 from paddock.model.scoring import LocalScorer
 from paddock.model.transformer import Transformer
 
@@ -106,24 +106,22 @@ def test_heads_are_float32_under_autocast():
 
 
 def test_a_reward_model_starts_with_the_chat_models_trunk_and_a_head_of_the_right_size(chat_folder):
-    chat, model = load_model(chat_folder), reward_model_from(chat_folder, seed=3)
+    chat, model = load_model(chat_folder), reward_model_from(chat_folder, seed=3).build()
     ids = torch.tensor([SEQUENCES[1]])
     assert torch.equal(model.hidden_states(ids), chat.hidden_states(ids))
-    assert torch.equal(model.score.weight, reward_model_from(chat_folder, seed=3).score.weight)
-    wide = RewardModel(ModelConfig(8, 4096, 1, 1, 1, 8, context_length=4))
-    wide.reset_head(0)
-    assert wide.score.weight.std().item() == pytest.approx(1 / math.sqrt(4097), rel=0.05)
+    assert torch.equal(model.score.weight, reward_model_from(chat_folder, seed=3).build().score.weight)
+    assert fresh_head(dim=4096, seed=0).std().item() == pytest.approx(1 / math.sqrt(4097), rel=0.05)
 
 
 def test_a_value_model_of_a_chat_model_begins_at_zero(chat_folder):
     ids = torch.tensor([SEQUENCES[1]])
-    assert torch.equal(value_model_from(chat_folder)(ids), torch.zeros(1, 7))
+    assert torch.equal(value_model_from(chat_folder).build()(ids), torch.zeros(1, 7))
 
 
 def test_a_value_model_of_a_reward_model_begins_with_its_scores(tmp_path):
     model, ids = reward_model(), torch.tensor([SEQUENCES[1]])
     save_reward_model(model, tmp_path / "reward")
-    value = value_model_from(tmp_path / "reward")
+    value = value_model_from(tmp_path / "reward").build()
     assert isinstance(value, ValueModel)
     assert torch.equal(value(ids), model(ids))
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from paddock.model.blueprint import fresh_model
 from paddock.model.config import ModelConfig
-from paddock.model.transformer import Transformer
 from paddock.run_dir import StageDir
 from paddock.text.packing import PackedDialogs, TokenStore
 from paddock.train.loop import fit
-from paddock.train.parallel import processes, whole_state
+from paddock.train.parallel import build, processes, whole_state
 from paddock.train.settings import TrainingSettings
 
 CONFIG = ModelConfig(vocab_size=64, dim=32, n_layers=2, n_heads=4, n_kv_heads=2, ffn_dim=48, context_length=16)
@@ -25,17 +25,16 @@ CONFIG = ModelConfig(vocab_size=64, dim=32, n_layers=2, n_heads=4, n_kv_heads=2,
 
 def main(folder: Path, job: dict) -> None:
     torch.set_num_threads(1)
-    torch.manual_seed(0)
     store = TokenStore.open(Path(job["store"]))
     settings = TrainingSettings(
         **{"batch_size": 4, "learning_rate": 3e-3, "precision": "f32", "compile": "off", "log_every": 1, **job["settings"]}
     )
     with processes() as ranks:
-        model = Transformer(CONFIG)
+        model = build(fresh_model(CONFIG, seed=0), settings, ranks)
         train, validation = PackedDialogs(store, 4, 16, 0), PackedDialogs(store, 4, 16, 1)
         stage_dir = StageDir(folder)
         fit(model, train, settings, stage_dir, ranks, label="tiny", steps=job["steps"], validation=validation)
-        state = whole_state(model)  # a collective
+        state = whole_state(model, ranks)  # a collective
         if ranks.is_first:
             save_file(state, folder / "weights.safetensors")
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,8 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from paddock.errors import CheckpointError, SettingsError
+from paddock.model.blueprint import AnyTrunk, Blueprint
 from paddock.model.config import ModelConfig
-from paddock.model.heads import RewardModel, ScalarHead, ValueModel
+from paddock.model.heads import RewardModel, ScalarHead, ValueModel, fresh_head
+from paddock.model.hugging_face import SCORE, Place, hugging_face_places
 from paddock.model.transformer import Transformer, Trunk
 from paddock.run_dir import atomic_folder, model_folder, to_json
 
@@ -32,7 +34,6 @@ WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 LANGUAGE_MODEL, REWARD_MODEL = "LlamaForCausalLM", "LlamaForSequenceClassification"
-SCORE = "score.weight"
 UNKNOWN_ID = 0
 NAMES_IN_AN_ERROR = 5
 
@@ -44,34 +45,35 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None, device: torch
     folder lacks a file, the network cannot represent what `config.json` says, or tensors are missing, unexpected or
     misshapen.
     """
-    return _load(Transformer, path, LANGUAGE_MODEL, dtype, device)
+    return _blueprint(Transformer, path, LANGUAGE_MODEL, dtype).build(device or "cpu")
 
 
 def load_reward_model(
     path: Path | str, dtype: torch.dtype | None = None, device: torch.device | str | None = None
 ) -> RewardModel:
     """Read the reward model in the folder `path`, its statistics with it; the head is float32. Otherwise as `load_model`."""
-    model = _load(RewardModel, path, REWARD_MODEL, dtype, device)
+    model = _blueprint(RewardModel, path, REWARD_MODEL, dtype).build(device or "cpu")
     about = json.loads((model_folder(path) / CONFIG_FILE).read_text(encoding="utf-8"))
     model.mean, model.std = float(about.get("reward_mean", 0.0)), float(about.get("reward_std", 1.0))
     return model
 
 
-def reward_model_from(
-    path: Path | str, seed: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-) -> RewardModel:
+def model_from(path: Path | str) -> Blueprint[Transformer]:
+    """A language model to be trained, in float32, with the weights in the folder `path`. Raises as `load_model`."""
+    return _blueprint(Transformer, path, LANGUAGE_MODEL, torch.float32)
+
+
+def reward_model_from(path: Path | str, seed: int) -> Blueprint[RewardModel]:
     """A reward model to be trained: the trunk of the chat model in `path` and a fresh head (paper section 3.2.2)."""
-    model = _load(RewardModel, path, LANGUAGE_MODEL, dtype, device)
-    model.reset_head(seed)
-    return model
+    head = fresh_head(read_config(path).dim, seed)
+    return _blueprint(RewardModel, path, LANGUAGE_MODEL, torch.float32, head)
 
 
-def value_model_from(
-    path: Path | str, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-) -> ValueModel:
+def value_model_from(path: Path | str) -> Blueprint[ValueModel]:
     """PPO's value model to be trained: a reward model's trunk and head, or a chat model's trunk and a head of zeros."""
-    architecture = REWARD_MODEL if is_reward_model(path) else LANGUAGE_MODEL
-    return _load(ValueModel, path, architecture, dtype, device)
+    if is_reward_model(path):
+        return _blueprint(ValueModel, path, REWARD_MODEL, torch.float32)
+    return _blueprint(ValueModel, path, LANGUAGE_MODEL, torch.float32, torch.zeros(1, read_config(path).dim))
 
 
 def is_reward_model(path: Path | str) -> bool:
@@ -79,41 +81,38 @@ def is_reward_model(path: Path | str) -> bool:
     return _read_json(model_folder(path)).get("architectures") == [REWARD_MODEL]
 
 
-AnyTrunk = TypeVar("AnyTrunk", bound=Trunk)
-
-
-def _load(
-    kind: type[AnyTrunk],
-    path: Path | str,
-    architecture: str,
-    dtype: torch.dtype | None,
-    device: torch.device | str | None,
-) -> AnyTrunk:
-    """A model of `kind` with the weights of a folder of `architecture`: of the head as well, where both have the same."""
+def _blueprint(
+    kind: type[AnyTrunk], path: Path | str, architecture: str, dtype: torch.dtype | None, head: Tensor | None = None
+) -> Blueprint[AnyTrunk]:
+    """A model of `kind` with the weights of a folder of `architecture`, and the scalar `head` where that has none."""
     folder = model_folder(path)
     config = read_config(folder, architecture)
     with torch.device("meta"):
         model = kind(config)
+    places = hugging_face_places(config, {name: parameter.shape[0] for name, parameter in model.named_parameters()})
+    if head is not None:
+        del places[SCORE]
     stored = _stored_tensors(folder)
-    views = hugging_face_views(config, dict(model.named_parameters()))
-    fresh = {SCORE} & views.keys() - stored.keys() if architecture == LANGUAGE_MODEL else set()
     # The head of a tied model may be stored as well; a model with a scalar head has no use for it.
     spare = {"lm_head.weight"} if config.tie_embeddings or kind is not Transformer else set()
-    _check_tensors(folder, stored, {name: view for name, view in views.items() if name not in fresh}, spare)
+    _check_tensors(folder, stored, _views(places, model), spare)
     model.to(dtype or DTYPES[stored["model.embed_tokens.weight"][2]])
-    for head in (module for module in model.modules() if isinstance(module, ScalarHead)):
-        head.float()
-    model.to_empty(device=device or "cpu")
-    views = hugging_face_views(config, dict(model.named_parameters()))
-    with torch.no_grad():
-        for file in sorted({file for file, _, _ in stored.values()}):
-            with safe_open(folder / file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 (an open file of tensors is not a mapping)
-                    if name in views:
-                        views[name].copy_(tensors.get_tensor(name))
-        for name in fresh:
-            views[name].zero_()
-    return model
+    for scalar_head in (module for module in model.modules() if isinstance(module, ScalarHead)):
+        scalar_head.float()
+
+    def fill(name: str, first: int, rows: Tensor) -> None:
+        sources = [(theirs, place) for theirs, place in places.items() if place.parameter == name]
+        for theirs, place in sources:
+            begin, end = max(first, place.begin), min(first + len(rows), place.end)
+            if begin < end:
+                with safe_open(folder / stored[theirs][0], framework="pt") as tensors:
+                    read = tensors.get_slice(theirs)[begin - place.begin : end - place.begin]
+                rows[begin - first : end - first].copy_(read)
+        if not sources:
+            assert head is not None, f"nothing fills {name}"
+            rows.copy_(head[first : first + len(rows)])
+
+    return Blueprint(model, fill)
 
 
 def save_model(
@@ -173,7 +172,8 @@ def _save(
     max_shard_bytes: float,
 ) -> None:
     """Write weights, descriptions and tokenizer, whole or not at all. A scalar head stays float32."""
-    views = hugging_face_views(model.config, dict(model.named_parameters()))
+    rows = {name: parameter.shape[0] for name, parameter in model.named_parameters()}
+    views = _views(hugging_face_places(model.config, rows), model)
     shards = _cut_into_shards(views, dtype, max_shard_bytes)
     with atomic_folder(Path(folder)) as temporary:
         for name, content in descriptions.items():
@@ -196,32 +196,10 @@ def _save(
             tokenizer.save(temporary)
 
 
-def hugging_face_views(config: ModelConfig, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The network's parameters under Hugging Face's names, as views: copying into a view loads the parameter.
-
-    Queries, keys and values are rows of one matrix here, as are gate and up: their names map to slices of rows.
-    """
-    query_rows, kv_rows = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
-    views = {"model.embed_tokens.weight": parameters["embedding.weight"], "model.norm.weight": parameters["norm.weight"]}
-    for layer in range(config.n_layers):
-        ours, theirs = f"blocks.{layer}.", f"model.layers.{layer}."
-        query, key, value = torch.split(parameters[ours + "attention.qkv.weight"], [query_rows, kv_rows, kv_rows])
-        gate, up = torch.split(parameters[ours + "feed_forward.gate_up.weight"], config.ffn_dim)
-        views |= {
-            theirs + "input_layernorm.weight": parameters[ours + "attention_norm.weight"],
-            theirs + "self_attn.q_proj.weight": query,
-            theirs + "self_attn.k_proj.weight": key,
-            theirs + "self_attn.v_proj.weight": value,
-            theirs + "self_attn.o_proj.weight": parameters[ours + "attention.output.weight"],
-            theirs + "post_attention_layernorm.weight": parameters[ours + "feed_forward_norm.weight"],
-            theirs + "mlp.gate_proj.weight": gate,
-            theirs + "mlp.up_proj.weight": up,
-            theirs + "mlp.down_proj.weight": parameters[ours + "feed_forward.down.weight"],
-        }
-    for ours, theirs in (("head.weight", "lm_head.weight"), ("score.weight", SCORE), ("value.weight", SCORE)):
-        if ours in parameters and not (ours == "head.weight" and config.tie_embeddings):
-            views[theirs] = parameters[ours]
-    return views
+def _views(places: Mapping[str, Place], model: Trunk) -> dict[str, Tensor]:
+    """The network's parameters under Hugging Face's names, as views."""
+    parameters = dict(model.named_parameters())
+    return {name: parameters[place.parameter][place.begin : place.end] for name, place in places.items()}
 
 
 def describe(config: ModelConfig, dtype: torch.dtype) -> dict[str, Any]:

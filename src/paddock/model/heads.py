@@ -30,6 +30,12 @@ class ScalarHead(nn.Module):
             return functional.linear(hidden.float(), self.weight.float())[..., 0]
 
 
+def fresh_head(dim: int, seed: int) -> Tensor:
+    """A head to begin with, (1, D): its deviation is 1 / sqrt(D + 1) (Stiennon et al. 2020, whose 1 / (D + 1) is a slip)."""
+    generator = torch.Generator().manual_seed(seed)
+    return nn.init.normal_(torch.empty(1, dim), std=1 / math.sqrt(dim + 1), generator=generator)
+
+
 class RewardModel(Trunk):
     """Scores a reply at its last real token: the logit of the probability that it is good.
 
@@ -40,13 +46,6 @@ class RewardModel(Trunk):
         super().__init__(config)
         self.score = ScalarHead(config.dim)
         self.mean, self.std = 0.0, 1.0
-
-    @torch.no_grad()
-    def reset_head(self, seed: int) -> None:
-        """Draw the head with a standard deviation of 1 / sqrt(D + 1) (Stiennon et al. 2020, whose 1 / (D + 1) is a slip)."""
-        fresh = torch.empty(self.score.weight.shape)
-        nn.init.normal_(fresh, std=1 / math.sqrt(self.config.dim + 1), generator=torch.Generator().manual_seed(seed))
-        self.score.weight.copy_(fresh)
 
     def forward(self, token_ids: Tensor, segment_ids: Tensor | None = None) -> Tensor:
         """token_ids (B, T) -> the score at every place, (B, T) float32; that of a reply stands at its last real token."""

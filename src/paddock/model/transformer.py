@@ -174,13 +174,17 @@ class Trunk(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw fresh weights from torch's generator."""
-        output_std = INIT_STD / math.sqrt(2 * self.config.n_layers)
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 1:
-                nn.init.ones_(parameter)
-            else:
-                writes_to_residual = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
-                nn.init.normal_(parameter, std=output_std if writes_to_residual else INIT_STD)
+            self.draw(name, parameter)
+
+    def draw(self, name: str, weights: Tensor, generator: torch.Generator | None = None) -> None:
+        """Set `weights` to what the parameter `name` begins with; without a `generator`, from torch's own."""
+        if weights.ndim == 1:
+            nn.init.ones_(weights)
+        else:
+            writes_to_residual = name.endswith(("attention.output.weight", "feed_forward.down.weight"))
+            std = INIT_STD / math.sqrt(2 * self.config.n_layers) if writes_to_residual else INIT_STD
+            nn.init.normal_(weights, std=std, generator=generator)
 
     def hidden_states(self, token_ids: Tensor, segment_ids: Tensor | None = None) -> Tensor:
         """token_ids (B, T) int64 -> normalised hidden states (B, T, D).

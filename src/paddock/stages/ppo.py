@@ -28,7 +28,7 @@ from torch import Tensor
 
 from paddock.backends.open import open_scorer
 from paddock.errors import SettingsError, TrainingError
-from paddock.model.checkpoint import load_model, read_config, save_model, value_model_from
+from paddock.model.checkpoint import model_from, read_config, value_model_from
 from paddock.model.generation import generate
 from paddock.model.scoring import LocalScorer
 from paddock.progress import ProgressLine, say
@@ -38,13 +38,14 @@ from paddock.stages.held_out import judged, means_of, read_replies, score_rows, 
 from paddock.stages.ppo_settings import PpoSettings, longest_prompt, tokenizer_of
 from paddock.stages.prompts import PromptData, Prompts, load_prompts
 from paddock.stages.rewards import RewardFunction, Rewards, open_rewards
+from paddock.stages.training import save_whole
 from paddock.text.tokenizer import Tokenizer
 from paddock.train import ppo
 from paddock.train.actor_critic import Accumulated, ActorCritic, make_ready, update_figures
 from paddock.train.energy import energy_of
 from paddock.train.metrics import MetricsLog
 from paddock.train.optim import learning_rate
-from paddock.train.parallel import Ranks, processes
+from paddock.train.parallel import Ranks, build, processes
 from paddock.train.rollout import MicroBatch, Reply, Rollout, reply_figures, sampler_gap
 from paddock.train.state import Saves
 
@@ -54,11 +55,9 @@ def run(settings: PpoSettings, stage_dir: StageDir) -> dict[str, Any]:
     with processes() as ranks:
         bench = set_up(settings, ranks)
         progress = train(bench, stage_dir)
-        policy = bench.models.whole_policy(torch.float32, "cpu")  # a collective
-        if ranks.is_first:
-            save_model(policy, stage_dir.model, bench.tokenizer)
-            if len(bench.prompts.held_out):
-                stage_dir.write_samples(read_replies(stage_dir, kept_step(progress, settings))[: settings.samples])
+        save_whole(bench.models.policy, bench.models.reference.config, bench.tokenizer, stage_dir)
+        if ranks.is_first and len(bench.prompts.held_out):
+            stage_dir.write_samples(read_replies(stage_dir, kept_step(progress, settings))[: settings.samples])
         ranks.wait()
         return results_of(progress, bench, stage_dir)
 
@@ -84,8 +83,8 @@ def set_up(settings: PpoSettings, ranks: Ranks) -> Bench:
         raise SettingsError("keep: best judges by held-out prompts, and there are none: give some, or set keep: last")
     if prompts.left_out and ranks.is_first:
         say(f"{prompts.left_out:,} prompts leave no room for a reply of {settings.max_new_tokens} tokens: left out")
-    policy, reference = (load_model(settings.model, torch.float32, ranks.device) for _ in range(2))
-    value = value_model_from(settings.value_model or settings.helpfulness_reward, torch.float32, ranks.device)
+    policy, reference = (build(model_from(settings.model), settings, ranks) for _ in range(2))
+    value = build(value_model_from(settings.value_model or settings.helpfulness_reward), settings, ranks)
     tokens = settings.iterations * settings.batch_size * settings.max_new_tokens
     models = make_ready(policy, reference, value, settings, ranks, tokens=tokens, shared_layers=settings.shared_layers)
     rewards = open_rewards(settings.helpfulness_reward, settings.safety_reward)

@@ -16,11 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import Field, model_validator
 
 from paddock.errors import SettingsError, did_you_mean
-from paddock.model.checkpoint import load_model, read_config
+from paddock.model.blueprint import Blueprint, fresh_model
+from paddock.model.checkpoint import model_from, read_config
 from paddock.model.config import PRESETS, ModelConfig, preset
 from paddock.model.transformer import Transformer
 from paddock.run_dir import StageDir
@@ -31,7 +31,7 @@ from paddock.text.packing import DocumentWindows, TokenStore
 from paddock.text.readers import ReadReport, Source, read_documents
 from paddock.text.tokenizer import Tokenizer
 from paddock.train.loop import fit
-from paddock.train.parallel import Ranks, processes
+from paddock.train.parallel import build, processes
 
 PROMPT_TOKENS = 16
 SHAPE_FIELDS = [field.name for field in fields(ModelConfig) if field.name != "vocab_size"]  # that is the tokenizer's
@@ -93,7 +93,7 @@ def run(settings: PretrainSettings, stage_dir: StageDir) -> dict[str, Any]:
         tokenizer = load_tokenizer(settings)
         rows = document_rows(settings, tokenizer)
         encoded = encode_rows(rows, stage_dir.data, ranks)
-        model = initial_model(settings, tokenizer, ranks)
+        model = build(initial_model(settings, tokenizer), settings, ranks)
         context = settings.context_for(model.config)
         train = windows(encoded.train, settings, context)
         validation = windows(encoded.validation, settings, context) if encoded.validation else None
@@ -140,13 +140,10 @@ def shape_of(settings: PretrainSettings, tokenizer: Tokenizer) -> ModelConfig:
     return config
 
 
-def initial_model(settings: PretrainSettings, tokenizer: Tokenizer, ranks: Ranks) -> Transformer:
+def initial_model(settings: PretrainSettings, tokenizer: Tokenizer) -> Blueprint[Transformer]:
     """Fresh weights from the seed, or those of the model to go on from, in float32."""
     config = shape_of(settings, tokenizer)
-    if settings.model not in PRESETS:
-        return load_model(settings.model, torch.float32, ranks.device)
-    torch.manual_seed(settings.seed)
-    return Transformer(config)
+    return fresh_model(config, settings.seed) if settings.model in PRESETS else model_from(settings.model)
 
 
 def windows(store: TokenStore, settings: PretrainSettings, context: int) -> DocumentWindows:

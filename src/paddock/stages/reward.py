@@ -37,7 +37,7 @@ from paddock.text.pairs import OverlongPair, PackedPairs, PairBatch, PairStore, 
 from paddock.text.readers import ReadReport, Source, read_preferences
 from paddock.text.tokenizer import Tokenizer
 from paddock.train.loop import Loss, fit
-from paddock.train.parallel import processes, whole_state
+from paddock.train.parallel import build, processes, whole_state
 
 MARGINS = {  # paper Table 27: significantly better, better, slightly better, negligibly better or unsure
     "none": (0.0, 0.0, 0.0, 0.0),
@@ -93,13 +93,13 @@ def run(settings: RewardSettings, stage_dir: StageDir) -> dict[str, Any]:
         train = packed(encoded.train, settings, context)
         validation = packed(encoded.validation, settings, context, epochs=1) if encoded.validation else None
         steps = settings.epochs * train.steps_per_epoch
-        model = reward_model_from(settings.model, settings.seed, torch.float32, ranks.device)
+        model = build(reward_model_from(settings.model, settings.seed), settings, ranks)
         warm = settings.model_copy(update={"warmup_steps": warmup_of(settings, steps)})
         loss = preference_loss(settings.margin, settings.safety_loss_weight)
         fitted = fit(
             model, train, warm, stage_dir, ranks, label="reward", steps=steps, validation=validation, loss=loss, unit="pairs"
         )
-        state = whole_state(model)
+        state = whole_state(model, ranks)
         results: dict[str, Any] = {}
         if ranks.is_first:
             trained = RewardModel(config)

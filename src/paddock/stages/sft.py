@@ -18,11 +18,10 @@ from itertools import islice, tee
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import Field
 
 from paddock.errors import DataError
-from paddock.model.checkpoint import load_model, read_config
+from paddock.model.checkpoint import model_from, read_config
 from paddock.run_dir import StageDir
 from paddock.stages.encoding import CorpusSettings, Rows, count_rows, encode_rows
 from paddock.stages.training import finish, plan_figures
@@ -32,7 +31,7 @@ from paddock.text.packing import PackedDialogs, TokenStore
 from paddock.text.readers import ReadReport, Source, read_dialogs
 from paddock.text.tokenizer import Tokenizer
 from paddock.train.loop import fit
-from paddock.train.parallel import processes
+from paddock.train.parallel import build, processes
 
 
 class SftSettings(CorpusSettings):
@@ -75,7 +74,7 @@ def run(settings: SftSettings, stage_dir: StageDir) -> dict[str, Any]:
         context = settings.context_for(read_config(settings.model))
         rows = dialog_rows(settings, tokenizer, context)
         encoded = encode_rows(rows, stage_dir.data, ranks)
-        model = load_model(settings.model, torch.float32, ranks.device)
+        model = build(model_from(settings.model), settings, ranks)
         train = packed(encoded.train, settings, context)
         validation = packed(encoded.validation, settings, context) if encoded.validation else None
         steps = steps_of(settings, train.steps_per_epoch)

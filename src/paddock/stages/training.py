@@ -17,7 +17,7 @@ from paddock.protocols import Prompt, Sampling
 from paddock.run_dir import StageDir
 from paddock.text.dialog import Dialog
 from paddock.text.tokenizer import Tokenizer
-from paddock.train.loop import Fitted, rows_at_once
+from paddock.train.loop import Fitted, Setup, rows_at_once
 from paddock.train.parallel import whole_state
 from paddock.train.precision import estimate_seconds
 from paddock.train.settings import TrainingSettings
@@ -44,19 +44,23 @@ def finish(
     fitted: Fitted, config: ModelConfig, tokenizer: Tokenizer, stage_dir: StageDir, prompts: Sequence[Prompt]
 ) -> None:
     """Save the model with its tokenizer, and what it answers to `prompts`. Every rank must call it; the first one writes."""
-    state = whole_state(fitted.setup.model)
-    ranks = fitted.setup.ranks
-    if ranks.is_first:
+    save_whole(fitted.setup, config, tokenizer, stage_dir)
+    if fitted.setup.ranks.is_first and prompts:
+        answers = open_chat_model(stage_dir.model).complete(prompts, SAMPLING)
+        stage_dir.write_samples(
+            {"prompt": shown(prompt), "answer": answer[0].text} for prompt, answer in zip(prompts, answers, strict=True)
+        )
+    fitted.setup.ranks.wait()
+
+
+def save_whole(setup: Setup, config: ModelConfig, tokenizer: Tokenizer, stage_dir: StageDir) -> None:
+    """Save a language model with its tokenizer. Every rank must call it; the first one writes."""
+    state = whole_state(setup.model, setup.ranks)
+    if setup.ranks.is_first:
         with torch.device("meta"):
             model = Transformer(config)
         model.load_state_dict(state, assign=True)
         save_model(model, stage_dir.model, tokenizer)
-        if prompts:
-            answers = open_chat_model(stage_dir.model).complete(prompts, SAMPLING)
-            stage_dir.write_samples(
-                {"prompt": shown(prompt), "answer": answer[0].text} for prompt, answer in zip(prompts, answers, strict=True)
-            )
-    ranks.wait()
 
 
 def shown(prompt: Prompt) -> str | list[dict[str, str]]:

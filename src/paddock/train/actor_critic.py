@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from paddock.errors import SettingsError
 from paddock.model.heads import ValueModel
-from paddock.model.transformer import Block, Transformer, Trunk
+from paddock.model.transformer import Transformer, Trunk
 from paddock.train import ppo
 from paddock.train.loop import Setup, prepare
 from paddock.train.optim import gradient_norm, optimizer_step
-from paddock.train.parallel import Ranks, shard, whole_state
+from paddock.train.parallel import Ranks, whole_tensors
 from paddock.train.rollout import MicroBatch, Reply, Rollout, mask_of, micro_batches, sampled_log_probs, sampled_values
 from paddock.train.settings import TrainingSettings
 from paddock.train.state import restore, restore_weights, training_tensors
@@ -177,10 +177,11 @@ class ActorCritic:
 
     def whole_policy(self, dtype: torch.dtype, device: torch.device | str) -> Transformer:
         """A copy of the policy's whole weights. A collective: every rank must call it."""
-        state = whole_state(self.policy.model)
         with torch.device("meta"):
             copy = Transformer(self.reference.config)
-        copy.to(dtype).to_empty(device=device).load_state_dict(state)
+        weights = copy.to(dtype).to_empty(device=device).state_dict()
+        for name, tensor in whole_tensors(self.policy.model):
+            weights[name].copy_(tensor)
         return copy
 
 
@@ -205,9 +206,6 @@ def make_ready(
             share_lowest(policy, other, shared_layers, name)
     reference.requires_grad_(False)
     policy_setup, value_setup = (prepare(model, settings, ranks, tokens) for model in (policy, value))
-    reference.to(ranks.device)
-    if ranks.size > 1:
-        shard(reference, [m for m in reference.modules() if isinstance(m, Block)], ranks, policy_setup.precision)
     return ActorCritic(policy_setup, value_setup, reference)
 
 

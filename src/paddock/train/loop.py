@@ -24,7 +24,7 @@ from paddock.text.packing import Batch, Batches, StepRows
 from paddock.train.energy import energy_of
 from paddock.train.metrics import MetricsLog
 from paddock.train.optim import build_optimizer, default_warmup, gradient_norm, learning_rate, optimizer_step
-from paddock.train.parallel import Ranks, shard
+from paddock.train.parallel import Ranks, is_divided
 from paddock.train.precision import choose_compiling, choose_precision, compile_blocks, estimate_seconds
 from paddock.train.settings import TrainingSettings
 from paddock.train.state import Saves, restore, restore_weights, training_tensors
@@ -65,7 +65,11 @@ class Setup:
 
 
 def prepare(model: nn.Module, settings: TrainingSettings, ranks: Ranks, tokens: int) -> Setup:
-    """Make `model` ready to train on `tokens` tokens in all, in place, and say how it will run."""
+    """Make `model` ready to train on `tokens` tokens in all, in place, and say how it will run.
+
+    For several ranks it comes from `parallel.build`, which divides it among them.
+    """
+    assert ranks.size == 1 or is_divided(model), "each rank would train a model of its own"
     precision = choose_precision(settings.precision, ranks.device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     seconds = estimate_seconds(parameters, tokens, ranks.device, ranks.size)
@@ -77,8 +81,6 @@ def prepare(model: nn.Module, settings: TrainingSettings, ranks: Ranks, tokens: 
             module.checkpoint_activations = settings.activation_checkpointing
     if compiled:
         compile_blocks(blocks)
-    if ranks.size > 1:
-        shard(model, blocks, ranks, precision)
     if ranks.is_first:
         device = f"{ranks.size} x {ranks.device.type}" if ranks.size > 1 else ranks.device.type
         say(f"{parameters:,} parameters on {device}, {str(precision).removeprefix('torch.')}, {why}")

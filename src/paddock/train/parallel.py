@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +22,11 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 from paddock.errors import SettingsError
+from paddock.model.blueprint import AnyTrunk, Blueprint
+from paddock.model.heads import ScalarHead
+from paddock.model.transformer import Block
+from paddock.train.precision import choose_precision
+from paddock.train.settings import TrainingSettings
 
 T = TypeVar("T")
 
@@ -104,14 +109,29 @@ def processes() -> Iterator[Ranks]:
         time.sleep(SECONDS_TO_LET_GO)
 
 
-def shard(model: nn.Module, blocks: Sequence[nn.Module], ranks: Ranks, precision: torch.dtype) -> None:
+def build(blueprint: Blueprint[AnyTrunk], settings: TrainingSettings, ranks: Ranks) -> AnyTrunk:
+    """The model of `blueprint` with its weights, on the ranks' devices.
+
+    Where there are several, it is divided before it has weights, and no rank ever holds more than its rows of a parameter.
+    """
+    if ranks.size > 1:
+        shard(blueprint.model, ranks, choose_precision(settings.precision, ranks.device))
+    return blueprint.build(ranks.device, local_rows)
+
+
+def shard(model: nn.Module, ranks: Ranks, precision: torch.dtype) -> None:
     """Divide the weights of `model`, block by block, among the ranks (FSDP2), with gradients summed rather than averaged.
 
-    `precision` is what matrices are multiplied in; the shards and the reduction of gradients stay float32.
+    `precision` is what matrices are multiplied in; scalar heads, the shards and the reduction of gradients stay float32.
     """
-    policy = MixedPrecisionPolicy(param_dtype=precision, reduce_dtype=torch.float32, cast_forward_inputs=False)
     mesh = init_device_mesh(ranks.device.type, (ranks.size,))
-    for module in (*blocks, model):
+    parts = [module for module in model.modules() if isinstance(module, Block | ScalarHead)]
+    for module in (*parts, model):
+        policy = MixedPrecisionPolicy(
+            param_dtype=torch.float32 if isinstance(module, ScalarHead) else precision,
+            reduce_dtype=torch.float32,
+            cast_forward_inputs=False,
+        )
         # An evaluation has no backward pass to reshard the root after it: so it reshards after its forward pass.
         sharded = fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
         assert isinstance(sharded, FSDPModule)
@@ -119,12 +139,33 @@ def shard(model: nn.Module, blocks: Sequence[nn.Module], ranks: Ranks, precision
         sharded.set_force_sum_reduction_for_comms(True)  # gloo has no operation that scales as it sums
 
 
+def is_divided(model: nn.Module) -> bool:
+    """Whether the weights of `model` are divided among ranks."""
+    return isinstance(model, FSDPModule)
+
+
 def local(tensor: Tensor) -> Tensor:
     """This rank's part of a tensor: the tensor itself where it is not sharded."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def whole_state(model: nn.Module) -> dict[str, Tensor]:
-    """The whole weights of a sharded model, by name, on the processor. A collective: every rank must call it."""
-    state = model.state_dict()
-    return {name: (t.full_tensor() if isinstance(t, DTensor) else t).detach().cpu() for name, t in state.items()}
+def local_rows(tensor: Tensor) -> tuple[int, Tensor]:
+    """The number of this rank's first row of a tensor, and its rows: every rank but the last ones has the same number."""
+    if not isinstance(tensor, DTensor):
+        return 0, tensor
+    most = -(-tensor.shape[0] // tensor.device_mesh.size())
+    return min(tensor.device_mesh.get_local_rank() * most, tensor.shape[0]), tensor.to_local()
+
+
+def whole_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Every weight of a sharded model, whole and by name, one after another. A collective: every rank must take them all."""
+    for name, tensor in model.state_dict().items():
+        yield name, (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach()
+
+
+def whole_state(model: nn.Module, ranks: Ranks) -> dict[str, Tensor]:
+    """The whole weights of a sharded model, by name, on the first rank's processor; on the others, nothing.
+
+    A collective: every rank must call it.
+    """
+    return {name: tensor.cpu() for name, tensor in whole_tensors(model) if ranks.is_first}
