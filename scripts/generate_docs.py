@@ -10,8 +10,8 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from paddock.catalog import STAGES, find_stage
 from paddock.cli.main import app
-from paddock.recipe import STAGES, find_stage
 
 DOCS = Path(__file__).parent.parent / "docs"
 NOTE = "Written by `make docs` from the code; edit the code.\n"

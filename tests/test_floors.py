@@ -22,6 +22,7 @@ FLOORS = (
     ("evaluate",),
     ("stages",),
     ("report",),
+    ("catalog",),
     ("recipe",),
     ("cli",),
     ("__main__",),
@@ -37,6 +38,7 @@ LIGHT = (
     "protocols",
     "miniature",
     "report",
+    "catalog",
     "recipe",
     "cli",
 )

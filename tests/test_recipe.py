@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from paddock.catalog import STAGES, find_stage
 from paddock.errors import PaddockError, SettingsError
-from paddock.recipe import STAGES, find_stage, plan_recipe, read_recipe, run_recipe, status
+from paddock.recipe import plan_recipe, read_recipe, run_recipe, status
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 

@@ -11,8 +11,6 @@
 `${NAME}` is the folder of an earlier stage of the run; `${inputs.KEY}` is a value of `inputs`. Stages run in the order in
 which they are written. A complete stage whose settings and inputs still hold is skipped, a broken one goes on where it was
 killed, one that a change touches is done again, and each time the reason is said.
-
-This is the one place that ties the miniature world to the stages.
 """
 
 from __future__ import annotations
@@ -23,19 +21,19 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from paddock.catalog import Stage, find_stage
 from paddock.errors import SettingsError, did_you_mean
 from paddock.progress import say
-from paddock.run_dir import StageDir, atomic_write, differences, fingerprint_inputs, locked
+from paddock.run_dir import StageDir, atomic_write, differences, fingerprint_inputs, locked, within_run
 from paddock.settings import StageSettings, assign, parse, read_yaml
 
 if TYPE_CHECKING:
-    from paddock.miniature.world import WorldSettings
     from paddock.train.parallel import Ranks
 
 RECIPE_KEYS = ("name", "seed", "inputs", "stages")
@@ -43,65 +41,6 @@ RECIPE_FILE = "recipe.json"
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 State = Literal["complete", "unfinished", "not started", "changed"]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What a recipe and the command line need of a stage: settings, what it would do, and doing it.
-
-    Under `torchrun`, a parallel stage runs in every process, any other in the first alone.
-    """
-
-    settings: type[StageSettings]
-    plan: Callable[[Any], dict[str, Any]]
-    run: Callable[[Any, StageDir], dict[str, Any]]
-    is_parallel: bool = False
-
-
-STAGES = ("world", "tokenizer", "pretrain", "sft", "reward", "ppo", "evaluate-world")
-
-
-def find_stage(name: str) -> Stage:
-    """The stage called `name`; modules are imported here, so that light commands start fast. Raises SettingsError."""
-    if name == "world":
-        from paddock.miniature import world
-
-        return Stage(world.WorldSettings, _plan_world, _run_world)
-    if name == "tokenizer":
-        from paddock.stages import tokenizer
-
-        return Stage(tokenizer.TokenizerSettings, tokenizer.plan, tokenizer.run)
-    if name == "pretrain":
-        from paddock.stages import pretrain
-
-        return Stage(pretrain.PretrainSettings, pretrain.plan, pretrain.run, is_parallel=True)
-    if name == "sft":
-        from paddock.stages import sft
-
-        return Stage(sft.SftSettings, sft.plan, sft.run, is_parallel=True)
-    if name == "reward":
-        from paddock.stages import reward
-
-        return Stage(reward.RewardSettings, reward.plan, reward.run, is_parallel=True)
-    if name == "ppo":
-        from paddock.stages import ppo, ppo_settings
-
-        return Stage(ppo_settings.PpoSettings, ppo_settings.plan, ppo.run, is_parallel=True)
-    if name == "evaluate-world":
-        from paddock.stages import evaluate_world
-
-        return Stage(evaluate_world.EvaluateWorldSettings, evaluate_world.plan, evaluate_world.run)
-    raise SettingsError(f'"{name}" is not a stage: {", ".join(STAGES)}.{did_you_mean(name, STAGES)}')
-
-
-def _plan_world(settings: WorldSettings) -> dict[str, Any]:
-    return {"documents": settings.documents, "demonstrations": settings.demonstrations}
-
-
-def _run_world(settings: WorldSettings, stage_dir: StageDir) -> dict[str, Any]:
-    from paddock.miniature.world import write_world
-
-    return write_world(stage_dir.data, settings)
 
 
 @dataclass(frozen=True)
@@ -116,26 +55,19 @@ class Step:
 
     def record(self) -> dict[str, Any]:
         """The settings as `settings.json` holds them: paths in the run begin with `${run}`, so that a run can be moved."""
-        values: dict[str, Any] = self._within_run(self.settings.model_dump(mode="json"))
+        values: dict[str, Any] = within_run(self.folder.path.parent, self.settings.model_dump(mode="json"))
         return values
 
     def inputs(self) -> dict[str, str]:
         """The fingerprint of each input, paths as in `record`. Raises DataError for one that is not there."""
-        return {self._within_run(path): print_ for path, print_ in fingerprint_inputs(self.settings.inputs()).items()}
+        run, found = self.folder.path.parent, fingerprint_inputs(self.settings.inputs())
+        return {within_run(run, path): print_ for path, print_ in found.items()}
 
     def changes(self) -> list[str]:
         """In words, what differs from the run that the folder holds."""
         found = self.folder.read_settings()
         old = {key: found.get(key) for key in ("stage", "settings", "inputs")}
         return differences(old, {"stage": self.kind, "settings": self.record(), "inputs": self.inputs()})
-
-    def _within_run(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: self._within_run(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._within_run(item) for item in value]
-        run = f"{self.folder.path.parent}/"
-        return "${run}/" + value.removeprefix(run) if isinstance(value, str) and value.startswith(run) else value
 
 
 @dataclass(frozen=True)

@@ -267,6 +267,16 @@ def model_folder(path: Path | str) -> Path:
     return stage_dir.model if stage_dir.settings_file.is_file() and stage_dir.model.is_dir() else stage_dir.path
 
 
+def within_run(run: Path, value: Any) -> Any:
+    """A JSON value whose paths in the folder `run` begin with `${run}` instead, so that a run can be moved."""
+    if isinstance(value, dict):
+        return {key: within_run(run, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [within_run(run, item) for item in value]
+    inside = f"{run}/"
+    return "${run}/" + value.removeprefix(inside) if isinstance(value, str) and value.startswith(inside) else value
+
+
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
     """The places where two JSON values differ, in words: `settings.learning_rate was 0.003, is now 0.001`."""
     if isinstance(old, dict) and isinstance(new, dict):

@@ -21,7 +21,8 @@ import torch._inductor  # the optimizer imports these: once is enough
 
 import paddock.model.checkpoint as checkpoint
 import paddock.train.state as state
-from paddock.recipe import Step, find_stage, run_step
+from paddock.catalog import find_stage
+from paddock.recipe import Step, run_step
 from paddock.run_dir import StageDir
 from paddock.settings import parse
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from paddock.catalog import find_stage
 from paddock.cli.options import AsJson, Config, Data, DryRun, Model, Out, Seed, Set, show
 from paddock.errors import SettingsError
-from paddock.recipe import Step, find_stage, held, is_first, joined, run_step
+from paddock.recipe import Step, held, is_first, joined, run_step
 from paddock.run_dir import StageDir
 from paddock.settings import assign, parse, read_yaml
 
@@ -20,7 +21,10 @@ COMMANDS = {  # stage -> what its command says of itself
     "world": "Generate the miniature world: documents, dialogs and held-out prompts with known truth.",
     "pretrain": "Train a base model on documents (paper section 2).",
     "sft": "Fine-tune a model on dialogs; answers alone bear loss (paper section 3.1).",
+    "preferences": "Sample pairs of replies, and gather which of them are preferred (paper section 3.1).",
     "reward": "Train a reward model on preferences (paper section 3.2.2).",
+    "rejection": "Fine-tune on the best of a model's own replies, by reward (paper section 3.2.2).",
+    "rlhf": "Make versions V1 to V5: rejection sampling, new preferences, new reward models (paper sections 3.2 and 4).",
     "ppo": "Raise a policy's reward, kept close to where it began (paper section 3.2.3).",
     "evaluate-world": "Grade a model on the miniature world's held-out prompts.",
 }

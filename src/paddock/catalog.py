@@ -1,0 +1,147 @@
+"""Every stage by its name, for recipes and commands: its settings, what it would do, and doing it.
+
+Here alone the miniature world meets the stages: its simulated annotators answer where people would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paddock.errors import SettingsError, did_you_mean
+from paddock.run_dir import StageDir
+from paddock.settings import StageSettings
+
+if TYPE_CHECKING:
+    from paddock.stages.preferences import CollectPreferences, PreferencesSettings
+    from paddock.stages.rlhf import RlhfSettings
+    from paddock.text.dialog import Preference
+
+WORLD_PROMPTS = ("prompts_train.jsonl", "prompts_held_out.jsonl")  # those that a world's annotators know
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a recipe and the command line need of a stage: settings, what it would do, and doing it.
+
+    Under `torchrun`, a parallel stage runs in every process, any other in the first alone.
+    """
+
+    settings: type[StageSettings]
+    plan: Callable[[Any], dict[str, Any]]
+    run: Callable[[Any, StageDir], dict[str, Any]]
+    is_parallel: bool = False
+
+
+def find_stage(name: str) -> Stage:
+    """The stage called `name`. Raises SettingsError that names the nearest one."""
+    if name not in STAGE_LOADERS:
+        raise SettingsError(f'"{name}" is not a stage: {", ".join(STAGES)}.{did_you_mean(name, STAGES)}')
+    return STAGE_LOADERS[name]()
+
+
+def _world() -> Stage:
+    from paddock.miniature import world
+
+    return Stage(world.WorldSettings, world.plan, world.run)
+
+
+def _tokenizer() -> Stage:
+    from paddock.stages import tokenizer
+
+    return Stage(tokenizer.TokenizerSettings, tokenizer.plan, tokenizer.run)
+
+
+def _pretrain() -> Stage:
+    from paddock.stages import pretrain
+
+    return Stage(pretrain.PretrainSettings, pretrain.plan, pretrain.run, is_parallel=True)
+
+
+def _sft() -> Stage:
+    from paddock.stages import sft
+
+    return Stage(sft.SftSettings, sft.plan, sft.run, is_parallel=True)
+
+
+def _preferences() -> Stage:
+    from paddock.stages import preferences
+
+    return Stage(preferences.PreferencesSettings, preferences.plan, _run_preferences)
+
+
+def _reward() -> Stage:
+    from paddock.stages import reward
+
+    return Stage(reward.RewardSettings, reward.plan, reward.run, is_parallel=True)
+
+
+def _rejection() -> Stage:
+    from paddock.stages import rejection
+
+    return Stage(rejection.RejectionSettings, rejection.plan, rejection.run, is_parallel=True)
+
+
+def _rlhf() -> Stage:
+    from paddock.stages import rlhf
+
+    return Stage(rlhf.RlhfSettings, rlhf.plan, _run_rlhf, is_parallel=True)
+
+
+def _ppo() -> Stage:
+    from paddock.stages import ppo, ppo_settings
+
+    return Stage(ppo_settings.PpoSettings, ppo_settings.plan, ppo.run, is_parallel=True)
+
+
+def _evaluate_world() -> Stage:
+    from paddock.stages import evaluate_world
+
+    return Stage(evaluate_world.EvaluateWorldSettings, evaluate_world.plan, evaluate_world.run)
+
+
+STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when asked for, so that light commands start fast
+    "world": _world,
+    "tokenizer": _tokenizer,
+    "pretrain": _pretrain,
+    "sft": _sft,
+    "preferences": _preferences,
+    "reward": _reward,
+    "rejection": _rejection,
+    "rlhf": _rlhf,
+    "ppo": _ppo,
+    "evaluate-world": _evaluate_world,
+}
+STAGES = tuple(STAGE_LOADERS)
+
+
+def _run_preferences(settings: PreferencesSettings, stage_dir: StageDir) -> dict[str, Any]:
+    from paddock.stages import preferences
+
+    return preferences.run(settings, stage_dir, find_annotators(settings.annotators, settings.seed))
+
+
+def _run_rlhf(settings: RlhfSettings, stage_dir: StageDir) -> dict[str, Any]:
+    from paddock.stages import rlhf
+
+    return rlhf.run(settings, stage_dir, find_annotators(settings.annotators, settings.seed))
+
+
+def find_annotators(who: str, seed: int) -> CollectPreferences:
+    """Who compares replies: people, through files, or the simulated annotators of the miniature world in a folder."""
+    from paddock.stages import preferences
+
+    if who == preferences.FILES:
+        return preferences.from_file
+
+    def simulated(pairs_file: Path) -> list[Preference]:
+        from paddock.miniature import annotators, tasks
+        from paddock.text.comparisons import read_comparisons
+
+        prompts = chain.from_iterable(tasks.read_prompts(Path(who) / name) for name in WORLD_PROMPTS)
+        return annotators.annotate(read_comparisons(pairs_file), prompts, seed)
+
+    return simulated

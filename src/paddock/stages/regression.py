@@ -1,0 +1,95 @@
+"""Whether a version is worse than the one before: both reply to held-out prompts, and the newest rewards judge.
+
+The paper samples from both versions in the next round of annotation (section 3.4.1); this check needs no people, and
+stands beside the preferences that do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from paddock.errors import DataError
+from paddock.protocols import Sampling
+from paddock.run_dir import StageDir
+from paddock.settings import StageSettings
+from paddock.stages.replies import Sampler, probability
+from paddock.stages.training import shown
+from paddock.statistics import mean_interval, permutation_test, sign_test
+from paddock.text.dialog import DOMAINS
+from paddock.text.readers import Source, read_prompts
+
+SIGNIFICANT = 0.05  # p below which a fall of the mean reward is a regression
+
+
+class CheckSettings(StageSettings):
+    """Which two versions are compared, by which rewards, on which prompts."""
+
+    model: str = Field(description="the folder of the version's model")
+    model_before: str = Field(description="the folder of the version before")
+    helpfulness_reward: str = Field(description="the folder of the newest helpfulness reward model")
+    safety_reward: str | None = Field(description="the folder of the newest safety reward model")
+    data: tuple[Source, ...] = Field(description="held-out prompts")
+    max_new_tokens: int = Field(description="tokens of a reply, at most")
+
+    def inputs(self) -> list[str]:
+        """The prompts, and every model."""
+        folders = (self.model, self.model_before, self.helpfulness_reward, self.safety_reward)
+        return [source.path for source in self.data] + [folder for folder in folders if folder]
+
+
+def check(settings: CheckSettings, stage_dir: StageDir) -> dict[str, Any]:
+    """Reply to held-out prompts with both models, greedily; score with the newest rewards; and test for a regression."""
+    prompts, sampling = list(read_prompts(settings.data)), Sampling(temperature=0, max_new_tokens=settings.max_new_tokens)
+    after, before = (
+        Sampler.open(folder, settings.helpfulness_reward, settings.safety_reward).replies(prompts, sampling)
+        for folder in (settings.model, settings.model_before)
+    )
+    rows = [
+        {
+            "id": prompt.id,
+            "prompt": shown(prompt),
+            "answer": new[0].text,
+            "answer_before": old[0].text,
+            "domain": prompt.domain or DOMAINS[0],
+            "reward": probability(new[0].scores.reward),
+            "reward_before": probability(old[0].scores.reward),
+        }
+        for prompt, new, old in zip(prompts, after, before, strict=True)
+        if new and old
+    ]
+    if not rows:
+        raise DataError(settings.data[0].path, "no held-out prompt leaves room for a reply")
+    stage_dir.write_samples(rows)
+    by_domain = {domain: paired_figures([row for row in rows if row["domain"] == domain]) for domain in DOMAINS}
+    domains = {domain: figures for domain, figures in by_domain.items() if figures["n"]}
+    return {
+        "prompts_without_a_reply": len(prompts) - len(rows),
+        "domains": domains,
+        "regressed": any(figures["regressed"] for figures in domains.values()),
+    }
+
+
+def paired_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What changed from `reward_before` to `reward`, both from 0 to 1, on the same prompts.
+
+    `difference` is the mean change, `permutation_p` the p-value that there is none, and `sign_p` the p-value that as many
+    prompts gained as lost. A version has `regressed` where the mean fell and the first of them is below 0.05.
+    """
+    now, before = ([row[name] for row in rows] for name in ("reward", "reward_before"))
+    changes = [new - old for new, old in zip(now, before, strict=True)]
+    p = permutation_test(now, before)
+    interval = mean_interval(changes).as_row()
+    return {
+        "n": len(rows),
+        "reward": mean_interval(now).as_row(),
+        "reward_before": mean_interval(before).as_row(),
+        "difference": interval,
+        "gained": sum(change > 0 for change in changes),
+        "lost": sum(change < 0 for change in changes),
+        "permutation_p": p,
+        "sign_p": sign_test(now, before),
+        "regressed": bool(changes) and sum(changes) < 0 and p < SIGNIFICANT,
+    }

@@ -1,0 +1,182 @@
+"""The versions: in which order their parts are made, from what, and how they go on or end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from paddock.errors import PaddockError, SettingsError
+from paddock.run_dir import StageDir, read_json_lines, write_json_lines
+from paddock.settings import parse
+from paddock.stages import regression
+from paddock.stages.rlhf import RlhfSettings, Versions, plan, run
+from paddock.text.comparisons import preference_row, read_comparisons
+from paddock.text.dialog import Preference
+from paddock.text.readers import read_prompts
+
+SMALL = {"batch_size": 8, "learning_rate": 1e-3, "precision": "f32", "compile": "off"}
+PARTS = ("rejection", "preferences", "reward-helpfulness", "reward-safety", "check")
+
+
+def choose_shorter(pairs_file: Path) -> list[Preference]:
+    preferences = []
+    for pair in read_comparisons(pairs_file):
+        chosen, rejected = sorted((pair.reply_a, pair.reply_b), key=lambda reply: (len(reply), reply))
+        preferences.append(Preference(pair.prompt.messages, chosen, rejected, "better", pair.prompt.domain))
+    return preferences
+
+
+@pytest.fixture(scope="module")
+def values(
+    prompts: Path, reward_folders: dict[str, Path], pretrained: StageDir, tmp_path_factory: pytest.TempPathFactory
+) -> dict:
+    """Settings of two versions in a few seconds."""
+    first = tmp_path_factory.mktemp("data") / "first.jsonl"
+    asked = list(read_prompts([prompts]))[:24]
+    write_json_lines(first, (preference_row(Preference(p.messages, "Anna", "Ben", "better", p.domain)) for p in asked))
+    return {
+        "model": str(pretrained.model),
+        "data": [str(prompts)],
+        "held_out": [str(prompts)],
+        "first_preferences": [str(first)],
+        "helpfulness_reward": str(reward_folders["helpfulness"]),
+        "safety_reward": str(reward_folders["safety"]),
+        "versions": 2,
+        "rejection": {**SMALL, "replies": 2, "temperatures": [1.0], "max_new_tokens": 8, "epochs": 1},
+        "preferences": {"comparisons": 24, "max_new_tokens": 8, "held_out_share": 0.3},
+        "helpfulness": SMALL,
+        "safety": {**SMALL, "safety_loss_weight": 1.0},
+    }
+
+
+def settings(values: dict, **changes: object) -> RlhfSettings:
+    return parse(RlhfSettings, {**values, **changes}, "test")
+
+
+@pytest.fixture(scope="module")
+def made(values: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[StageDir, dict]:
+    stage_dir = StageDir(tmp_path_factory.mktemp("runs") / "rlhf")
+    return stage_dir, run(settings(values), stage_dir, choose_shorter)
+
+
+def stage_settings(made: tuple[StageDir, dict], part: str) -> dict:
+    return json.loads((made[0].path / part / "settings.json").read_text())["settings"]
+
+
+def test_every_part_of_every_version_is_a_complete_stage(made: tuple[StageDir, dict]) -> None:
+    for version in ("v1", "v2"):
+        assert {path.name for path in (made[0].path / version).iterdir()} == set(PARTS)
+        assert all((made[0].path / version / part / "stage.json").exists() for part in PARTS)
+
+
+def test_each_version_is_sampled_by_the_one_before_and_fine_tuned_from_the_first_checkpoint(
+    made: tuple[StageDir, dict], values: dict
+) -> None:
+    first, second = (stage_settings(made, f"v{n}/rejection") for n in (1, 2))
+    assert first["model"] == first["base"] == second["base"] == values["model"]
+    assert second["model"] == "${run}/rlhf/v1/rejection/model"
+
+
+def test_each_version_is_ranked_by_the_newest_reward_models(made: tuple[StageDir, dict], values: dict) -> None:
+    first, second = (stage_settings(made, f"v{n}/rejection") for n in (1, 2))
+    assert first["helpfulness_reward"] == values["helpfulness_reward"]
+    assert second["helpfulness_reward"] == "${run}/rlhf/v1/reward-helpfulness/model"
+    assert second["safety_reward"] == "${run}/rlhf/v1/reward-safety/model"
+
+
+def test_the_fifth_version_learns_from_the_best_of_all_before_it(values: dict, tmp_path: Path) -> None:
+    earlier = Versions(settings(values, versions=5), tmp_path).rejection(5).earlier
+    assert earlier == tuple(str(tmp_path / f"v{n}" / "rejection" / "best.jsonl") for n in (1, 2, 3, 4))
+
+
+def test_the_second_versions_pool_holds_the_firsts_best(made: tuple[StageDir, dict]) -> None:
+    best = {json.dumps(row["messages"]) for row in read_json_lines(made[0].path / "v1/rejection/best.jsonl")}
+    selected = read_json_lines(made[0].path / "v2/rejection/selected.jsonl")
+    of_first = [json.dumps(row["messages"]) for row in selected if row["version"] == 1]
+    assert set(of_first) <= best
+    assert made[1]["versions"][1]["selected_by_version"]["1"] == len(of_first) > 0
+
+
+def test_reward_models_learn_from_all_preferences_so_far(made: tuple[StageDir, dict], values: dict) -> None:
+    data = [source["path"] for source in stage_settings(made, "v2/reward-safety")["data"]]
+    assert data == [
+        *values["first_preferences"],
+        "${run}/rlhf/v1/preferences/preferences.jsonl",
+        "${run}/rlhf/v2/preferences/preferences.jsonl",
+    ]
+
+
+def test_new_preferences_compare_a_version_with_the_one_before(made: tuple[StageDir, dict]) -> None:
+    rows = read_json_lines(made[0].path / "v2/preferences/pairs.jsonl")
+    assert {name[:2] for row in rows for name in (row["model_a"], row["model_b"])} == {"v1", "v2"}
+    assert all(row["model_a"][:2] != row["model_b"][:2] for row in rows)
+
+
+def test_the_last_versions_model_is_the_stages(made: tuple[StageDir, dict]) -> None:
+    stage_dir, results = made
+    assert results["version"] == 2
+    for file in (stage_dir.path / "v2/rejection/model").iterdir():
+        assert (stage_dir.model / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_complete_part_is_not_done_again(made: tuple[StageDir, dict], values: dict) -> None:
+    marks = sorted(made[0].path.glob("v*/*/stage.json"))
+    before = [mark.stat().st_mtime_ns for mark in marks]
+
+    def nobody(pairs_file: Path) -> list[Preference]:
+        raise AssertionError("nobody is asked again")
+
+    again = run(settings(values), made[0], nobody)
+    assert [mark.stat().st_mtime_ns for mark in marks] == before
+    assert json.dumps(again["version"]) == json.dumps(made[1]["version"])
+
+
+def test_a_run_that_waited_for_people_ends_as_one_that_did_not(
+    made: tuple[StageDir, dict], values: dict, tmp_path: Path
+) -> None:
+    def away(pairs_file: Path) -> list[Preference]:
+        raise PaddockError("nobody is there")
+
+    def away_at_second(pairs_file: Path) -> list[Preference]:
+        return away(pairs_file) if "v2" in str(pairs_file) else choose_shorter(pairs_file)
+
+    stage_dir = StageDir(tmp_path / "rlhf")
+    for people in (away, away_at_second):
+        with pytest.raises(PaddockError, match="nobody is there"):
+            run(settings(values), stage_dir, people)
+    run(settings(values), stage_dir, choose_shorter)
+    for name in ("model/model.safetensors", "samples.jsonl", "v2/reward-safety/model/model.safetensors"):
+        assert (stage_dir.path / name).read_bytes() == (made[0].path / name).read_bytes()
+
+
+def test_a_regression_stops_the_run_at_the_version_before(
+    values: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: StageDir
+) -> None:
+    check = regression.check
+    monkeypatch.setattr(regression, "check", lambda *args: {**check(*args), "regressed": True})
+    stage_dir = StageDir(tmp_path / "rlhf")
+    results = run(settings(values, stop_on_regression=True, safety_reward=None), stage_dir, choose_shorter)
+    assert (results["version"], len(results["versions"])) == (0, 1)
+    assert (stage_dir.model / "model.safetensors").read_bytes() == (pretrained.model / "model.safetensors").read_bytes()
+    assert not (stage_dir.path / "v1" / "reward-safety").exists()
+
+
+def test_a_wrong_setting_of_a_part_is_named_before_any_work(values: dict) -> None:
+    with pytest.raises(SettingsError, match=r'rlhf: rejection: unknown setting "replys"\. Did you mean "replies"'):
+        settings(values, rejection={"replys": 3})
+
+
+def test_a_setting_that_follows_from_the_version_is_refused(values: dict) -> None:
+    with pytest.raises(SettingsError, match="rlhf: helpfulness: domain, model follow from the version"):
+        settings(values, helpfulness={"model": "x", "domain": "safety"})
+
+
+def test_reward_models_without_pairs_to_be_judged_by_are_refused(values: dict) -> None:
+    with pytest.raises(SettingsError, match="need pairs to be judged by"):
+        settings(values, preferences={"held_out_share": 0.0})
+
+
+def test_a_plan_counts_versions_prompts_and_replies(values: dict) -> None:
+    assert plan(settings(values)) == {"versions": 2, "prompts": 80, "replies_a_version": 160, "held_out_prompts": 80}

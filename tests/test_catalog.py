@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from paddock.catalog import STAGES, find_annotators, find_stage
+from paddock.cli.stage import COMMANDS
+from paddock.errors import PaddockError, SettingsError
+from paddock.miniature.annotators import annotate
+from paddock.miniature.dialogs import helpful_prompts, safety_prompts
+from paddock.miniature.world import WorldSettings, make_world
+from paddock.run_dir import write_json_lines
+from paddock.text.comparisons import Comparison
+
+
+def test_every_stage_is_a_command_or_has_commands_of_its_own():
+    assert set(STAGES) == set(COMMANDS) | {"tokenizer"}
+
+
+def test_an_unknown_stage_is_answered_with_the_nearest():
+    with pytest.raises(SettingsError, match=r'"rejektion" is not a stage.*Did you mean "rejection"'):
+        find_stage("rejektion")
+
+
+def test_the_annotators_of_a_world_know_its_training_and_its_held_out_prompts(tmp_path: Path):
+    world, rng = make_world(WorldSettings()), Random(0)
+    files = {
+        "prompts_train.jsonl": list(helpful_prompts(rng, world, 9, False, "train")),
+        "prompts_held_out.jsonl": list(safety_prompts(rng, world, 3, 3, True, "held-out")),
+    }
+    for name, prompts in files.items():
+        write_json_lines(tmp_path / name, (prompt.to_row() for prompt in prompts))
+    known = [prompt for prompts in files.values() for prompt in prompts]
+    comparisons = [Comparison(prompt.dialog, "I do not know.", "A bear.", "v2", "v1") for prompt in known]
+    write_json_lines(tmp_path / "pairs.jsonl", (comparison.to_row() for comparison in comparisons))
+    assert find_annotators(str(tmp_path), 4)(tmp_path / "pairs.jsonl") == annotate(comparisons, known, 4)
+
+
+def test_people_answer_through_files(tmp_path: Path):
+    (tmp_path / "pairs.jsonl").write_text("")
+    with pytest.raises(PaddockError, match="wait to be compared"):
+        find_annotators("files", 0)(tmp_path / "pairs.jsonl")
