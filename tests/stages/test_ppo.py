@@ -139,6 +139,16 @@ def test_the_policy_rests_while_the_value_model_warms_up(ppo_values: dict, tmp_p
     assert all(torch.equal(p, q) for p, q in zip(before.parameters(), after.parameters(), strict=True))
 
 
+def test_values_are_clipped_only_once_the_policy_learns(ppo_values: dict, tmp_path: Path) -> None:
+    losses = []
+    for name, clip in (("free", None), ("tight", 1e-6)):
+        _, stage_dir = run(tmp_path / name, ppo_values, value_clip_range=clip, epochs=2, iterations=2)
+        losses.append([row["value_loss"] for row in rows(stage_dir)])
+    free, tight = losses
+    assert tight[0] == free[0]
+    assert tight[1] > free[1]
+
+
 def test_a_reply_without_an_end_pays_the_penalty_after_whitening() -> None:
     replies = [Reply((1,), (5, 2), (0.0, 0.0), ended=True), Reply((1,), (5, 5), (0.0, 0.0), ended=False)]
     values = {"data": ["p"], "model": "m", "helpfulness_reward": "r", "missing_eos_penalty": 0.75}

@@ -239,6 +239,7 @@ def gradient_step(
     Raises TrainingError, both models untouched, where a loss or a gradient is not finite.
     """
     settings, models = bench.settings, bench.models
+    learns = iteration >= settings.value_warmup
     found = models.accumulate(
         rollout,
         mini_batch,
@@ -246,8 +247,8 @@ def gradient_step(
         returns,
         temperature=settings.temperature,
         clip_range=settings.clip_range,
-        value_clip_range=settings.value_clip_range,
-        learns=iteration >= settings.value_warmup,
+        value_clip_range=settings.value_clip_range if learns else None,  # warming up, a value has far to go
+        learns=learns,
     )
     if not found.is_finite():
         raise TrainingError(

@@ -48,7 +48,9 @@ class PpoSettings(CorpusSettings):
     max_new_tokens: int = Field(256, ge=1, description="tokens of a reply at most")
     kl_coef: float = Field(0.01, ge=0, description="beta (paper 3.2.3: 0.01 for 7B and 13B, 0.005 for 34B and 70B)")
     clip_range: float = Field(0.2, gt=0, description="of the ratio of probabilities (paper 3.2.3)")
-    value_clip_range: float | None = Field(0.2, gt=0, description="how far a value may move at once; None: no clipping")
+    value_clip_range: float | None = Field(
+        0.2, gt=0, description="how far a value may move in an iteration; None: no clipping"
+    )
     gamma: float = Field(1.0, gt=0, le=1, description="discount of a token")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="of generalized advantage estimation")
     shift_reward_mean: bool = Field(
@@ -59,7 +61,7 @@ class PpoSettings(CorpusSettings):
     )
     learning_rate: float = Field(1e-6, gt=0, description="the policy's (paper 3.2.3)")
     value_learning_rate: float = Field(1e-5, gt=0, description="the value model's")
-    value_warmup: int = Field(5, ge=0, description="iterations in which the value model learns alone")
+    value_warmup: int = Field(5, ge=0, description="iterations in which the value model learns alone, unclipped")
     warmup_steps: int = Field(0, ge=0, description="iterations over which both learning rates rise")
     final_learning_rate: float = Field(
         1.0, ge=0, le=1, description="where both rates end, as a share (paper 3.2.3: constant)"
