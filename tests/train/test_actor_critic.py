@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from paddock.errors import SettingsError
+from paddock.model.checkpoint import save_model
 from paddock.model.config import ModelConfig
 from paddock.model.generation import generate
 from paddock.model.heads import ValueModel
@@ -173,3 +180,20 @@ def test_a_whole_copy_of_the_policy_samples_as_it_does() -> None:
     ids = torch.tensor([[5, 6, 7]])
     assert copy is not models.policy.model
     assert torch.equal(copy(ids), models.policy.model(ids))
+
+
+def test_two_processes_take_the_step_of_one(tmp_path: Path) -> None:
+    """On the same replies: unlike lengths and numbers of rows on the two ranks, whitening and sums over both."""
+    torch.manual_seed(0)
+    save_model(Transformer(CONFIG), tmp_path / "model")
+    script = [str(Path(__file__).with_name("parallel_ppo.py")), str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, command in (("one", [sys.executable]), ("two", together)):
+        words = [*command, *script, str(tmp_path / name)]
+        subprocess.run(words, check=True, env=environment, capture_output=True, timeout=300)
+    one, two = (json.loads((tmp_path / name / "figures.json").read_text()) for name in ("one", "two"))
+    assert two == pytest.approx(one, abs=1e-4)
+    alone, shared = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    for name, value in alone.items():
+        torch.testing.assert_close(shared[name], value, rtol=1e-3, atol=1e-4, msg=name)
