@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from paddock.miniature.dialogs import helpful_prompts, safety_prompts
+from paddock.miniature.world import WorldSettings, make_world
 from paddock.model.checkpoint import reward_model_from, save_reward_model
-from paddock.run_dir import StageDir
+from paddock.run_dir import StageDir, write_json_lines
 from paddock.settings import parse
 from paddock.stages import pretrain
+from paddock.text.comparisons import preference_row
+from paddock.text.dialog import Preference
+from paddock.text.readers import read_prompts
 from paddock.text.tokenizer import Tokenizer, train_tokenizer
 
 NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Fritz")
@@ -169,4 +175,41 @@ def rejection_values(sft_values: dict, prompts: Path, reward_folders: dict[str, 
         "temperatures": [0.7, 1.3],
         "sweep_share": 0.5,
         "max_new_tokens": 8,
+    }
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a miniature world, with no more than its prompts."""
+    folder, facts, draw = tmp_path_factory.mktemp("world"), make_world(WorldSettings()), random.Random(4)
+    for name, held_out in (("prompts_train", False), ("prompts_held_out", True)):
+        asked = chain(
+            helpful_prompts(draw, facts, 27, held_out, name), safety_prompts(draw, facts, 9, 6, held_out, f"safety-{name}")
+        )
+        write_json_lines(folder / f"{name}.jsonl", (prompt.to_row() for prompt in asked))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rlhf_values(
+    world: Path, reward_folders: dict[str, Path], pretrained: StageDir, tmp_path_factory: pytest.TempPathFactory
+) -> dict:
+    """Settings of one version in a few seconds, with simulated annotators."""
+    first = tmp_path_factory.mktemp("data") / "first.jsonl"
+    asked = read_prompts([world / "prompts_train.jsonl"])
+    write_json_lines(first, (preference_row(Preference(p.messages, "Anna", "Ben", "better", p.domain)) for p in asked))
+    small = {"batch_size": 8, "learning_rate": 1e-3, "precision": "f32", "compile": "off"}
+    return {
+        "model": str(pretrained.model),
+        "data": [str(world / "prompts_train.jsonl")],
+        "held_out": [str(world / "prompts_held_out.jsonl")],
+        "annotators": str(world),
+        "first_preferences": [str(first)],
+        "helpfulness_reward": str(reward_folders["helpfulness"]),
+        "safety_reward": str(reward_folders["safety"]),
+        "versions": 1,
+        "rejection": {**small, "replies": 2, "temperatures": [1.0], "max_new_tokens": 8, "epochs": 1},
+        "preferences": {"comparisons": 24, "max_new_tokens": 8, "held_out_share": 0.3},
+        "helpfulness": small,
+        "safety": {**small, "safety_loss_weight": 1.0},
     }

@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from paddock.errors import PaddockError, SettingsError
-from paddock.run_dir import StageDir, read_json_lines, write_json_lines
+from paddock.run_dir import StageDir, read_json_lines
 from paddock.settings import parse
 from paddock.stages import regression
 from paddock.stages.rlhf import RlhfSettings, Versions, plan, run
-from paddock.text.comparisons import preference_row, read_comparisons
+from paddock.text.comparisons import read_comparisons
 from paddock.text.dialog import Preference
-from paddock.text.readers import read_prompts
 
-SMALL = {"batch_size": 8, "learning_rate": 1e-3, "precision": "f32", "compile": "off"}
 PARTS = ("rejection", "preferences", "reward-helpfulness", "reward-safety", "check")
 
 
@@ -29,26 +27,9 @@ def choose_shorter(pairs_file: Path) -> list[Preference]:
 
 
 @pytest.fixture(scope="module")
-def values(
-    prompts: Path, reward_folders: dict[str, Path], pretrained: StageDir, tmp_path_factory: pytest.TempPathFactory
-) -> dict:
-    """Settings of two versions in a few seconds."""
-    first = tmp_path_factory.mktemp("data") / "first.jsonl"
-    asked = list(read_prompts([prompts]))[:24]
-    write_json_lines(first, (preference_row(Preference(p.messages, "Anna", "Ben", "better", p.domain)) for p in asked))
-    return {
-        "model": str(pretrained.model),
-        "data": [str(prompts)],
-        "held_out": [str(prompts)],
-        "first_preferences": [str(first)],
-        "helpfulness_reward": str(reward_folders["helpfulness"]),
-        "safety_reward": str(reward_folders["safety"]),
-        "versions": 2,
-        "rejection": {**SMALL, "replies": 2, "temperatures": [1.0], "max_new_tokens": 8, "epochs": 1},
-        "preferences": {"comparisons": 24, "max_new_tokens": 8, "held_out_share": 0.3},
-        "helpfulness": SMALL,
-        "safety": {**SMALL, "safety_loss_weight": 1.0},
-    }
+def values(rlhf_values: dict, prompts: Path) -> dict:
+    """Settings of two versions in a few seconds, with people to ask."""
+    return {**rlhf_values, "data": [str(prompts)], "held_out": [str(prompts)], "annotators": "files", "versions": 2}
 
 
 def settings(values: dict, **changes: object) -> RlhfSettings:

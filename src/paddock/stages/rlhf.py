@@ -28,7 +28,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from paddock.errors import SettingsError
-from paddock.progress import say
+from paddock.progress import duration, say
 from paddock.run_dir import (
     StageDir,
     atomic_folder,
@@ -157,7 +157,8 @@ class Versions:
             "domain": domain,
             "seed": self._seed(version),
         }
-        return fill(RewardSettings, given, filled, domain)
+        # Nobody can shorten a pair that models wrote: one that is too long is skipped, and counted, unless asked otherwise.
+        return fill(RewardSettings, {"overlong": "skip", **given}, filled, domain)
 
     def check(self, version: int) -> CheckSettings:
         """How a version is compared with the one before."""
@@ -260,9 +261,8 @@ def run_part(
     if finished is not None:
         return finished
     began = time.monotonic()
-    if ranks.is_first:
-        say(f"rlhf: {name}")
     results = work(folder)
     if ranks.is_first:
-        folder.complete({"seconds": time.monotonic() - began, **results})
+        folder.complete(results)
+        say(f"rlhf: {name} took {duration(time.monotonic() - began)}")
     return ranks.from_first(results)
