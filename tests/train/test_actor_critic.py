@@ -46,7 +46,7 @@ def new_models(shared_layers: int = 0, precision: str = "f32", seed_of_value: in
 
 def replies_of(models: ActorCritic) -> list[Reply]:
     generator = torch.Generator().manual_seed(0)
-    prompts = [tuple(torch.randint(3, 40, (length,), generator=generator).tolist()) for length in (3, 9, 5, 1, 7, 4, 2, 6)]
+    prompts = [tuple(torch.randint(3, 40, (length,), generator=generator).tolist()) for length in (3, 19, 5, 1, 7, 20, 2, 6)]
     found = generate(models.sampler(), prompts, Sampling(max_new_tokens=9, seed=1), end_id=2)
     return [
         Reply(prompt, reply.token_ids, reply.log_probs, reply.finish_reason == "stop")
@@ -82,7 +82,9 @@ def weights(models: ActorCritic) -> dict[str, Tensor]:
 @pytest.mark.parametrize("rows", [None, 1])
 def test_the_ratio_is_exactly_one_on_the_first_mini_batch_alone(precision: str, rows: int | None) -> None:
     models = new_models(precision=precision)
-    first, second = learn(models, roll_out(models, replies_of(models), rows))
+    rollout = roll_out(models, replies_of(models), rows)
+    assert all(len(batch) * len(batch[0].token_ids) < 4 for batch in rollout.mini_batches), "some replies share a row"
+    first, second = learn(models, rollout)
     assert first.ratio_error == 0
     assert first.sums["ratio"] == first.tokens
     assert second.ratio_error > 0

@@ -45,7 +45,7 @@ def policy() -> Transformer:
 def replies(policy: Transformer) -> list[Reply]:
     """Replies of unequal lengths at temperature 0.7; the end token is one of the sampled ids."""
     generator = torch.Generator().manual_seed(0)
-    prompts = [tuple(torch.randint(3, 40, (length,), generator=generator).tolist()) for length in (3, 9, 5, 1, 7, 4)]
+    prompts = [tuple(torch.randint(3, 40, (length,), generator=generator).tolist()) for length in (3, 9, 5, 1, 7, 4, 18)]
     sampling = Sampling(temperature=0.7, max_new_tokens=12, seed=3)
     return [
         Reply(prompt, found.token_ids, found.log_probs, found.finish_reason == "stop")
@@ -78,7 +78,8 @@ def gathered(parts: Sequence[tuple[MicroBatch, Tensor]], count: int) -> list[Ten
 
 
 def test_the_replies_end_and_are_cut_short(replies: list[Reply]) -> None:
-    """What the other tests need: both kinds, and unequal lengths."""
+    """What the other tests need: both kinds, and unequal lengths that share rows."""
+    assert rows_of(replies)[0].segment_ids is not None
     assert {reply.ended for reply in replies} == {True, False}
     assert all(reply.ended == (reply.ids[-1] == END) for reply in replies)
     assert len({len(reply.ids) for reply in replies}) > 1
@@ -90,6 +91,16 @@ def test_packed_log_probs_are_those_of_each_sequence_alone(policy: Transformer, 
     parts = [(some, sampled_log_probs(policy, some, 0.7)[0]) for some in rows_of(replies, rows)]
     found = gathered(parts, len(replies))
     for ours, theirs in zip(found, log_probs_one_by_one(policy, replies, 0.7), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_rows_of_one_sequence_each_need_no_segments(policy: Transformer) -> None:
+    replies = [Reply((5, 6), (7, 8, 9), (), False), Reply((9,), (4, 5, 6, 2), (), True), Reply((3, 4), (8, 9), (), False)]
+    (rows,) = rows_of(replies)
+    assert rows.segment_ids is None
+    found = gathered([(rows, sampled_log_probs(policy, rows, 1.0)[0])], len(replies))
+    for ours, theirs in zip(found, log_probs_one_by_one(policy, replies, 1.0), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 

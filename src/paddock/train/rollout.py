@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from paddock.text.packing import pack_sequences
@@ -48,7 +50,7 @@ class MicroBatch:
     replies: Tensor  # (n,) int64
     mask: Tensor  # (n, L) bool: 1 on sampled tokens
     token_ids: Tensor  # (B, T) int64
-    segment_ids: Tensor  # (B, T) int32
+    segment_ids: Tensor | None  # (B, T) int32; None where every row holds one sequence, and causal attention is enough
     targets: Tensor  # (B, T) int64: the id that follows each
     is_sampled: Tensor  # (B, T) bool: 1 where the target was sampled
 
@@ -74,20 +76,23 @@ def micro_batches(replies: Sequence[Reply], first: int, longest: int, rows: int 
     at_once = rows or max(TOKENS_AT_ONCE // packed.token_ids.shape[1], 1)
     count = max(ranks.gather(-(-len(packed.token_ids) // at_once)))
 
+    def rows_from(array: NDArray[Any], begin: int) -> Tensor:
+        some = array[begin : begin + at_once]
+        return torch.from_numpy(some if len(some) else np.zeros((1, array.shape[1]), array.dtype)).to(ranks.device)
+
     def cut(begin: int) -> MicroBatch:
         inside = order[(packed.rows[order] >= begin) & (packed.rows[order] < begin + at_once)]
         mask = np.arange(longest) < lengths[inside][:, None]
-        arrays = (packed.token_ids, packed.segment_ids, targets, is_sampled)
-        tensors = [_rows(array, begin, at_once).to(ranks.device) for array in arrays]
-        return MicroBatch(torch.from_numpy(first + inside), torch.from_numpy(mask).to(ranks.device), *tensors)
+        return MicroBatch(
+            replies=torch.from_numpy(first + inside),
+            mask=torch.from_numpy(mask).to(ranks.device),
+            token_ids=rows_from(packed.token_ids, begin),
+            segment_ids=None if len(packed.token_ids) == len(replies) else rows_from(packed.segment_ids, begin),
+            targets=rows_from(targets, begin),
+            is_sampled=rows_from(is_sampled, begin),
+        )
 
     return [cut(number * at_once) for number in range(count)]
-
-
-def _rows(array: np.ndarray, begin: int, at_once: int) -> Tensor:
-    """The rows from `begin` on, or an empty row where there are none left."""
-    some = array[begin : begin + at_once]
-    return torch.from_numpy(some if len(some) else np.zeros((1, array.shape[1]), array.dtype))
 
 
 def sampled_log_probs(policy: nn.Module, rows: MicroBatch, temperature: float) -> tuple[Tensor, Tensor]:
