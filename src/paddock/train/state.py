@@ -65,6 +65,7 @@ class Saves:
                 (folder / STATE_FILE).write_text(to_json({**content, "checksum": hash_of(content)}))
         if self.ranks.is_first:
             self._prune(step)
+        self.ranks.wait()  # no rank may read the save before the first one has put it in its place
 
     def newest(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """The progress and this rank's tensors of the newest whole save, or None where there is none.
