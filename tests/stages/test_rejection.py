@@ -223,10 +223,11 @@ def test_the_fine_tuning_has_the_stages_settings_and_the_selected_data(rejection
     assert [source.path for source in tuning.data] == ["x/selected.jsonl"]
 
 
-def test_a_plan_counts_prompts_and_replies(rejection_values: dict) -> None:
+def test_a_plan_counts_the_prompts_and_replies_of_a_run(rejection_values: dict, trained: tuple[StageDir, dict]) -> None:
     planned = plan(settings(rejection_values))
-    assert planned["prompts"] == 80
-    assert planned["replies"] == 80 * 3 + 40 * 3
+    chunks = (trained[0].data / "replies").rglob("*.jsonl")
+    assert planned["prompts"] == trained[1]["prompts"]
+    assert planned["replies"] == sum(len(row["replies"]) for chunk in chunks for row in read_json_lines(chunk))
 
 
 def test_a_resumed_run_gives_the_figures_of_the_first(rejection_values: dict, trained: tuple[StageDir, dict]) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from paddock.catalog import find_annotators
 from paddock.errors import PaddockError, SettingsError
 from paddock.run_dir import StageDir, read_json_lines
 from paddock.settings import parse
@@ -161,3 +165,19 @@ def test_reward_models_without_pairs_to_be_judged_by_are_refused(values: dict) -
 
 def test_a_plan_counts_versions_prompts_and_replies(values: dict) -> None:
     assert plan(settings(values)) == {"versions": 2, "prompts": 80, "replies_a_version": 160, "held_out_prompts": 80}
+
+
+def test_two_processes_sample_and_select_what_one_does(rlhf_values: dict, tmp_path: Path) -> None:
+    """They train with sums in another order, so what the trained models then write may differ."""
+    config = tmp_path / "rlhf.yaml"
+    config.write_text(json.dumps(rlhf_values))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "paddock"]
+    command = [*launch, "rlhf", "--config", str(config), "--out", str(tmp_path / "two")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[:3000]
+    run(settings(rlhf_values), StageDir(tmp_path / "one"), find_annotators(rlhf_values["annotators"], 0))
+    for name in ("best.jsonl", "selected.jsonl"):
+        of_two, of_one = (read_json_lines(tmp_path / ranks / "v1" / "rejection" / name) for ranks in ("two", "one"))
+        assert [row["messages"] for row in of_two] == [row["messages"] for row in of_one]
+    assert (tmp_path / "two" / "stage.json").exists()

@@ -36,7 +36,7 @@ from paddock.model.size import count_parameters
 from paddock.progress import say
 from paddock.run_dir import StageDir, atomic_write, read_json_lines, to_json, write_json_lines
 from paddock.stages import sft
-from paddock.stages.replies import ReplyStore, Sampler, ScoredReply, best_of, probability
+from paddock.stages.replies import PROMPTS_A_CHUNK, ReplyStore, Sampler, ScoredReply, best_of, chunks_of, probability
 from paddock.stages.rewards import shared_tokenizer
 from paddock.stages.sft import SftSettings
 from paddock.statistics import mean_interval
@@ -86,7 +86,8 @@ class RejectionSettings(SftSettings):
 def plan(settings: RejectionSettings) -> dict[str, Any]:
     """How many replies would be sampled, at most, for the sweep and for all prompts."""
     prompts = len(_prompts(settings))
-    tried = math.ceil(settings.sweep_share * prompts) * (len(settings.temperatures) - 1)
+    swept = min(math.ceil(settings.sweep_share * chunks_of(prompts)) * PROMPTS_A_CHUNK, prompts)
+    tried = swept * (len(settings.temperatures) - 1)
     replies = (prompts + tried) * settings.replies
     return {
         "prompts": prompts,

@@ -73,6 +73,11 @@ def probability(logit: float) -> float:
     return 1 / (1 + math.exp(-logit)) if logit >= 0 else 1 - probability(-logit)
 
 
+def chunks_of(prompts: int) -> int:
+    """How many chunks hold so many prompts."""
+    return -(-prompts // PROMPTS_A_CHUNK)
+
+
 @dataclass(frozen=True)
 class Sampler:
     """A policy and the rewards of its replies."""
@@ -121,7 +126,7 @@ class ReplyStore:
     @property
     def chunks(self) -> int:
         """How many chunks there are; the last one may be smaller."""
-        return -(-len(self.prompts) // PROMPTS_A_CHUNK)
+        return chunks_of(len(self.prompts))
 
     def prompts_of(self, chunk: int) -> Sequence[Dialog]:
         """The prompts of a chunk."""
