@@ -76,6 +76,11 @@ def answer_prompts(
     return replies
 
 
+def grade_reply(prompt: GradedPrompt, completion: Completion) -> GradedReply:
+    """Grade a reply to a prompt's last message, whoever sampled it."""
+    return _graded(prompt, prompt.dialog.messages, prompt.task, 1, completion)
+
+
 def _graded(
     prompt: GradedPrompt, messages: tuple[Message, ...], task: Task, turn: int, completion: Completion
 ) -> GradedReply:

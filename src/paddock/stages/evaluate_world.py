@@ -1,50 +1,75 @@
 """Grade a model on the miniature world's held-out prompts, against the truth.
 
-Greedy answers; every figure has a 95% interval over prompts. No stage of the paper: it stands where people and judges stand
-for a real model, and they can be checked against it.
+A model answers greedily. Or, with `replies`, what a policy replied at each evaluation of PPO is graded: the
+truth beside the reward that it learnt from. Every true figure has a 95% interval over prompts. No stage of the paper: it
+stands where people and judges stand for a real model, and they can be checked against it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from paddock.backends.open import open_chat_model
-from paddock.miniature.evaluation import evaluate
+from paddock.errors import DataError
+from paddock.miniature import evaluation
+from paddock.miniature.evaluation import GradedReply, evaluate, grade_reply
 from paddock.miniature.tasks import GradedPrompt, read_prompts
 from paddock.progress import say
-from paddock.run_dir import StageDir
+from paddock.protocols import Completion
+from paddock.run_dir import StageDir, read_json_lines
 from paddock.settings import StageSettings
+from paddock.stages.held_out import evaluations, means_of
+from paddock.text.dialog import Message
 
 HELD_OUT, SYSTEM_HELD_OUT = "prompts_held_out.jsonl", "system_held_out.jsonl"
 OVERALL = "overall"
+PROXIES = {"reward": "reward", **{name: f"{name}_reward" for name in ("helpfulness", "safety", "unseen")}}
+TRUTHS = {"helpfulness": "true_helpfulness", "violations": "violations", "false_refusals": "false_refusals"}
 
 
 class EvaluateWorldSettings(StageSettings):
-    """Which model, and which world."""
+    """Which model or whose replies, and which world."""
 
-    model: str = Field(description="the folder of the model to grade")
+    model: str | None = Field(None, description="the folder of the model to grade")
+    replies: str | None = Field(
+        None, description="instead of a model: the folder held_out/ of a stage ppo, whose replies are graded step by step"
+    )
     data: str = Field(description="the folder of the world: its held-out prompts are read")
     system_turns: int = Field(2, ge=1, description="turns of a dialog under a system message")
     seed: int = Field(0, ge=0, description="not used by greedy answers; kept with the run's other seeds")
 
+    @model_validator(mode="after")
+    def _one_is_graded(self) -> EvaluateWorldSettings:
+        if (self.model is None) == (self.replies is None):
+            raise ValueError("either a model is graded or replies are: give one of model and replies")
+        return self
+
     def inputs(self) -> list[str]:
-        """The model and the world."""
-        return [self.model, self.data]
+        """The model or the replies, and the world."""
+        return [path for path in (self.model, self.replies, self.data) if path]
 
 
 def plan(settings: EvaluateWorldSettings) -> dict[str, Any]:
-    """How many prompts would be answered."""
+    """How many prompts would be answered, or how many evaluations graded."""
+    if settings.replies:
+        return {"evaluations": len(evaluations(Path(settings.replies)))}
     prompts, system_prompts = _prompts(settings)
     return {"prompts": len(prompts), "dialogs_under_system_message": len(system_prompts)}
 
 
 def run(settings: EvaluateWorldSettings, stage_dir: StageDir) -> dict[str, Any]:
-    """Answer, grade, keep every reply in `samples.jsonl`, and return the figures, one row a score."""
+    """Grade, keep what was graded in `samples.jsonl` (of replies, those of the last step), and return the figures.
+
+    A model's are `scores`, one row a score; those of replies are `curve`, one row a step.
+    """
     prompts, system_prompts = _prompts(settings)
+    if settings.replies:
+        return grade_evaluations(evaluations(Path(settings.replies)), prompts, stage_dir)
+    assert settings.model, "settings name a model or replies"
     model = open_chat_model(settings.model)
     figures, replies = evaluate(model, prompts, system_prompts, settings.system_turns)
     stage_dir.write_samples(reply.to_row() for reply in replies)
@@ -55,6 +80,34 @@ def run(settings: EvaluateWorldSettings, stage_dir: StageDir) -> dict[str, Any]:
             say(f"{row['metric'].replace('_', ' ')} {row['estimate']:.3f} ({interval})")
     counts = {name: value for name, value in figures.items() if isinstance(value, int)}
     return {**counts, "scores": scores}
+
+
+def grade_evaluations(files: Mapping[int, Path], prompts: Iterable[GradedPrompt], stage_dir: StageDir) -> dict[str, Any]:
+    """`curve`: proxies beside truths, one row a step. The proxies are means of raw logits, of what the policy learns from
+    (`reward`) and of each reward model's; the truths are intervals.
+
+    Raises DataError where there is no file, and for a reply to a prompt that is not the world's.
+    """
+    known = {prompt.dialog.messages: prompt for prompt in prompts}
+    curve: list[dict[str, Any]] = []
+    replies: list[GradedReply] = []
+    for step, file in files.items():
+        rows = read_json_lines(file)
+        replies = [_graded(row, known, file, line) for line, row in enumerate(rows, start=1)]
+        truth, means = evaluation.figures(replies), means_of(rows)
+        proxies = {PROXIES[name]: value for name, value in means.items() if name in PROXIES}
+        truths = {TRUTHS[name]: value for name, value in truth.items() if name in TRUTHS}
+        curve.append({"step": step, "replies": len(rows), **proxies, "tokens": means["reply_tokens"], **truths})
+    stage_dir.write_samples(reply.to_row() for reply in replies)
+    return {"curve": curve}
+
+
+def _graded(row: dict[str, Any], known: Mapping[tuple[Message, ...], GradedPrompt], file: Path, line: int) -> GradedReply:
+    messages = tuple(Message(message["role"], message["content"]) for message in row["prompt"])
+    if messages not in known:
+        problem = f"the world's held-out prompts do not hold {messages[-1].content!r}"
+        raise DataError(file, problem, line=line, mend=f"Give the stage ppo that world's {HELD_OUT} as validation")
+    return grade_reply(known[messages], Completion(row["answer"], finish_reason="length" if row["missing_eos"] else "stop"))
 
 
 def score_rows(figures: dict[str, Any]) -> Iterator[dict[str, Any]]:

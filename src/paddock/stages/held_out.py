@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from paddock.errors import DataError
 from paddock.model.scoring import LocalScorer
 from paddock.run_dir import StageDir, atomic_write
 from paddock.stages.prompts import Prompts
@@ -61,6 +62,16 @@ def means_of(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
 def replies_file(stage_dir: StageDir, step: int) -> Path:
     """Where the replies of an evaluation stand."""
     return stage_dir.path / "held_out" / f"step-{step:08d}.jsonl"
+
+
+def evaluations(folder: Path) -> dict[int, Path]:
+    """The files of all evaluations in a folder `held_out/`, by step. Raises DataError where it holds none."""
+    files = sorted(folder.glob("step-*.jsonl"))
+    if not files:
+        raise DataError(
+            folder, "there are no replies of held-out prompts (step-*.jsonl)", mend="Give a ppo stage's held_out/"
+        )
+    return {int(file.stem.removeprefix("step-")): file for file in files}
 
 
 def write_replies(stage_dir: StageDir, step: int, rows: Sequence[dict[str, Any]]) -> None:
