@@ -7,14 +7,13 @@ Whoever can judge better than the rewards that a policy learns from, people or a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from paddock.errors import DataError
 from paddock.model.scoring import LocalScorer
-from paddock.run_dir import StageDir, atomic_write
+from paddock.run_dir import StageDir, read_json_lines, write_json_lines
 from paddock.stages.prompts import Prompts
 from paddock.stages.rewards import RewardFunction
 from paddock.stages.training import shown
@@ -76,13 +75,12 @@ def evaluations(folder: Path) -> dict[int, Path]:
 
 def write_replies(stage_dir: StageDir, step: int, rows: Sequence[dict[str, Any]]) -> None:
     """Keep the rows of an evaluation."""
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    atomic_write(replies_file(stage_dir, step), lines.encode(errors="backslashreplace"))
+    write_json_lines(replies_file(stage_dir, step), rows)
 
 
 def read_replies(stage_dir: StageDir, step: int) -> list[dict[str, Any]]:
     """The rows of an evaluation."""
-    return [json.loads(line) for line in replies_file(stage_dir, step).read_text().splitlines()]
+    return read_json_lines(replies_file(stage_dir, step))
 
 
 def score_rows(stage_dir: StageDir, kept: int) -> Iterator[dict[str, Any]]:
