@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,21 @@ def write_model(stage: StageDir, files: dict[str, int]) -> None:
     stage.model.mkdir()
     for name, count in files.items():
         (stage.model / name).write_bytes(b"\0" * count)
+
+
+def add_stage(run: Path, name: str, kind: str, results: dict, *, settings: dict | None = None, metrics: list | None = None):
+    """A complete stage in a run's folder; its samples are a test's to write. Returns its folder."""
+    stage = StageDir(run / name)
+    stage.begin(kind, settings or {}, {})
+    write_metrics(stage, metrics or [])
+    stage.complete(results)
+    return stage
+
+
+@pytest.fixture
+def add(tmp_path: Path):
+    """Add a stage to the run in `tmp_path`, by name, kind, results, and if wanted settings and metrics."""
+    return partial(add_stage, tmp_path)
 
 
 @pytest.fixture

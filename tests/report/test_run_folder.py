@@ -7,6 +7,7 @@ import pytest
 
 from paddock.errors import DataError
 from paddock.report.run_folder import SAMPLES_SHOWN, read_run
+from paddock.run_dir import StageDir
 
 
 def stage_of(run, name):
@@ -78,6 +79,22 @@ def test_samples_are_spread_from_the_first_row_to_the_last(run, count):
 def test_a_tokenizers_folder_is_no_model_to_chat_with(run):
     assert stage_of(run, "tokenizer").model_hash is None
     assert stage_of(run, "sft").model_hash is not None
+
+
+def test_parts_of_a_stage_stand_by_their_version(run):
+    for version in (10, 2):
+        for name in ("rejection", "check"):
+            part = StageDir(run / "rlhf" / f"v{version}" / name)
+            part.begin(name, {}, {})
+    StageDir(run / "rlhf").begin("rlhf", {}, {})
+    parts = stage_of(run, "rlhf").parts
+    assert [(part.group, part.name) for part in parts] == [
+        ("v2", "check"),
+        ("v2", "rejection"),
+        ("v10", "check"),
+        ("v10", "rejection"),
+    ]
+    assert stage_of(run, "sft").parts == ()
 
 
 def test_what_a_stage_made_is_counted_in_bytes(run):

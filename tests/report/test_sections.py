@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from paddock.report import carbon, losses, provenance, samples, scores, spine
+from paddock.report import carbon, losses, provenance, reinforcement, rewards, samples, scores, spine, truth, versions
 from paddock.report.carbon import PUBLISHED
 from paddock.report.headline import headline
 from paddock.report.run_folder import read_run
@@ -26,9 +26,9 @@ def add_results(run, name, results):
     return read_run(run)
 
 
-@pytest.mark.parametrize("section", [scores.section, losses.section, samples.section, carbon.section])
-def test_a_section_without_content_is_left_out(bare, section):
-    assert section(bare) is None
+@pytest.mark.parametrize("module", [truth, scores, rewards, versions, reinforcement, losses, samples, carbon])
+def test_a_section_without_content_is_left_out(bare, module):
+    assert module.section(bare) is None
 
 
 # The spine
@@ -99,6 +99,20 @@ def test_an_unknown_score_is_a_dash_without_a_dot(run):
     assert (row.estimate, row.interval, row.n, row.place) == (UNKNOWN, UNKNOWN, "0", None)
 
 
+def test_scores_of_all_but_the_last_stage_are_folded(run):
+    blocks = scores.section(add_results(run, "more", {"scores": [score("helpfulness", "overall", 0.1, 0.2, 0.3)]})).blocks
+    assert [block.kind for block in blocks] == ["prose", "folded", "scores"]
+    assert blocks[1].title == "evaluate-world"
+    assert blocks[1].blocks[0].title == "evaluate-world"
+    assert blocks[2].title == "more"
+
+
+@pytest.mark.parametrize("kind", ["reward", "ppo"])
+def test_scores_that_have_tables_of_their_own_are_not_told_twice(run, kind):
+    found = add_results(run, kind, {"scores": [score("reward_accuracy", "overall", 0.1, 0.2, 0.3)]})
+    assert "reward_accuracy" not in str(scores.section(found))
+
+
 # Loss
 
 
@@ -161,6 +175,12 @@ def test_a_turn_without_a_role_is_shown_as_it_is_written(run):
     assert [message.content for message in sample.messages] == ['{"who": "x"}', "loose", "a"]
 
 
+def test_a_pair_is_shown_by_its_chosen_reply_with_the_rejected_one_below():
+    sample = samples._sample({"prompt": "p", "chosen": "yes", "rejected": "no", "chosen_score": 2.0})
+    assert [message.content for message in sample.messages] == ["p", "yes"]
+    assert [(fact.name, fact.value) for fact in sample.facts] == [("rejected", "no"), ("chosen score", "2")]
+
+
 # Energy and carbon
 
 
@@ -181,6 +201,17 @@ def test_this_runs_rows_and_their_sum_stand_above_the_published_ones(run):
     # 1100 and 400 steps of 0.21 s are 0.0875 h; at 20 W and 0.4235 kg a kWh, 0.741 g.
     assert table.rows[2].cells == ("This run", "0.0875", "", "7.41 × 10⁻⁷")
     assert [row.cells for row in table.rows if row.published] == list(PUBLISHED)
+
+
+def test_the_energy_of_a_stage_in_parts_is_their_sum(run):
+    stage = StageDir(run / "rlhf")
+    stage.begin("rlhf", {}, {})
+    for name in ("v1/rejection", "v1/reward-safety"):
+        part = StageDir(stage.path / name)
+        part.begin(name, {}, {})
+        part.complete({"energy": {"device_hours": 0.25, "watts": 20.0, "tco2eq": 1e-6}})
+    energy = carbon.energy_of(read_run(run).stages[-1])
+    assert energy == {"device_hours": 0.5, "watts": 20.0, "tco2eq": 2e-6}
 
 
 # Settings, versions, hashes
@@ -207,6 +238,11 @@ def test_headline_takes_the_scores_of_the_last_stage_that_has_some(run):
     better = {"scores": [score("helpfulness", "overall", 0.7, 0.8, 0.9, n=50)]}
     figure = headline(add_results(run, "evaluate-again", better)).figures[0]
     assert (figure.value, figure.note) == ("80.0%", "70.0 to 90.0%, n 50")
+
+
+def test_headline_prefers_the_truth_to_a_proxy(run):
+    proxy = {"scores": [score("held_out_reward", "overall", 1, 2, 3, unit="logit")]}
+    assert headline(add_results(run, "ppo", proxy)).figures[0].label == "Helpfulness"
 
 
 def test_a_run_without_a_model_has_nothing_to_chat_with(bare):

@@ -4,7 +4,19 @@ import math
 
 import pytest
 
-from paddock.report.wording import compact, finite, mass, number, percent, scientific, sentence, size, value_text
+from paddock.report.wording import (
+    compact,
+    finite,
+    interval_cell,
+    mass,
+    number,
+    percent,
+    scientific,
+    sentence,
+    signed,
+    size,
+    value_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +76,25 @@ def test_scientific_numbers_have_raised_exponents():
 
 def test_a_share_is_per_cent():
     assert percent(0.6722) == "67.2%"
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.1132, "+0.113"), (-0.05, "−0.050"), (0.0, "+0.000")])
+def test_changes_have_a_sign(value, text):
+    assert signed(value) == text
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        ({"estimate": 0.672, "lower": 0.622, "upper": 0.719, "n": 360}, "67.2%\n62.2 to 71.9%"),
+        ({"estimate": 0.672, "lower": None, "upper": None, "n": 1}, "67.2%"),
+        ({"estimate": None, "lower": 0.0, "upper": 1.0, "n": 0}, "–"),
+        (None, "–"),
+        ("text", "–"),
+    ],
+)
+def test_a_figure_stands_above_its_interval(interval, text):
+    assert interval_cell(interval) == text
 
 
 def test_only_finite_numbers_are_numbers():

@@ -98,6 +98,15 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Folded:
+    """Scores that are folded away under a title."""
+
+    kind: ClassVar = "folded"
+    title: str
+    blocks: tuple[Scores, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A prompt with its answer: turns of a conversation, or plain text (one user turn, `plain`) and how a model went on."""
 
@@ -137,7 +146,7 @@ class Spine:
     items: tuple[SpineItem, ...]
 
 
-Block = Prose | Facts | Table | Figures | Scores | Samples | Spine
+Block = Prose | Facts | Table | Figures | Scores | Folded | Samples | Spine
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,13 @@ def section(run: Run) -> Section | None:
 
 
 def energy_of(stage: StageRecord) -> dict[str, Any]:
-    """The energy that a stage told in its results, or nothing."""
-    energy = stage.results.get("energy")
-    return energy if isinstance(energy, dict) else {}
+    """The energy that a stage told in its results, or the sum of what its parts told; or nothing."""
+    told = [
+        energy for results in (stage.results, *(part.results for part in stage.parts)) if (energy := results.get("energy"))
+    ]
+    if not told:
+        return {}
+    return {**told[0], **{key: sum(finite(energy.get(key)) or 0.0 for energy in told) for key in ("device_hours", "tco2eq")}}
 
 
 def _row(name: str, energy: dict[str, Any]) -> Row:

@@ -9,7 +9,7 @@ from paddock.progress import duration
 from paddock.report.blocks import HeadlineFigure
 from paddock.report.carbon import GRAMS_A_TONNE, energy_of
 from paddock.report.run_folder import Run
-from paddock.report.scores import scores_of
+from paddock.report.scores import TOLD_IN_TABLES, scores_of
 from paddock.report.spine import seconds_of
 from paddock.report.wording import compact, finite, mass, sentence
 
@@ -41,8 +41,9 @@ def _state(run: Run) -> str:
 
 
 def _scores(run: Run) -> list[HeadlineFigure]:
-    """Of the last stage that has scores, those of metrics as wholes."""
-    scored = [wholes for stage in run.stages if (wholes := [score for score in scores_of(stage) if not score.group])]
+    """Of the last stage that has scores, those of metrics as wholes; a proxy's only where there are no others."""
+    stages = sorted(run.stages, key=lambda stage: stage.kind not in TOLD_IN_TABLES)
+    scored = [wholes for stage in stages if (wholes := [score for score in scores_of(stage) if not score.group])]
     return [
         HeadlineFigure(score.value, sentence(score.metric), f"{score.interval}, n {score.count}")
         for score in (scored[-1] if scored else [])

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from paddock.report import carbon, losses, provenance, samples, scores, spine
+from paddock.report import carbon, losses, provenance, reinforcement, rewards, samples, scores, spine, truth, versions
 from paddock.report.blocks import Section
 from paddock.report.headline import headline
 from paddock.report.run_folder import Run, read_run
@@ -19,7 +19,11 @@ from paddock.run_dir import atomic_write
 # The sections of the page in order. Each is a function of the run in a file of its own; one without content is left out.
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     spine.section,
+    truth.section,
     scores.section,
+    rewards.section,
+    versions.section,
+    reinforcement.section,
     losses.section,
     samples.section,
     carbon.section,

@@ -19,12 +19,22 @@ SAMPLES_SHOWN = 12
 
 
 @dataclass(frozen=True)
+class Part:
+    """A stage within a stage, such as `v1/rejection` of `rlhf`: the folder that groups it, its own name, what it found."""
+
+    group: str
+    name: str
+    results: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class StageRecord:
-    """One stage of a run. `samples` are spread over the `sample_count` rows of its file.
+    """One stage of a run. `samples` are spread over the `sample_count` rows of its file; `parts` stand in order.
 
     `made` maps the folders that the stage left to their bytes; `model_hash` is None where it left no network to chat with.
     """
 
+    folder: Path
     name: str
     kind: str
     state: Literal["complete", "unfinished", "not started"]
@@ -38,6 +48,7 @@ class StageRecord:
     sample_count: int
     made: dict[str, int]
     model_hash: str | None
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,7 @@ def _stage(stage: StageDir, kind: str) -> StageRecord:
     settings, mark = _object(stage.settings_file), _object(stage.stage_file)
     samples, sample_count = _spread(stage.samples_file)
     return StageRecord(
+        folder=stage.path,
         name=stage.path.name,
         kind=settings.get("stage", kind),
         state="complete" if stage.is_complete() else "unfinished" if begun else "not started",
@@ -93,7 +105,20 @@ def _stage(stage: StageDir, kind: str) -> StageRecord:
         sample_count=sample_count,
         made=_made(stage.path),
         model_hash=fingerprint(stage.model) if (stage.model / "config.json").is_file() else None,
+        parts=tuple(_parts(stage.path)),
     )
+
+
+def _parts(folder: Path) -> Iterator[Part]:
+    """The stages two folders down that have begun: `v2` before `v10`, those of one group by name."""
+    parts = [StageDir(settings.parent) for settings in folder.glob("v*/*/settings.json")]
+    for part in sorted(parts, key=lambda part: (len(part.path.parent.name), part.path.parent.name, part.path.name)):
+        yield Part(part.path.parent.name, part.path.name, _object(part.results_file))
+
+
+def read_rows(path: Path) -> tuple[dict[str, Any], ...]:
+    """All rows of a file, one JSON object a line; none of an absent file. Raises DataError for a row that is none."""
+    return tuple(_rows(path))
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -30,9 +30,13 @@ def _samples(stage: StageRecord) -> Samples:
 
 
 def _sample(row: dict[str, Any]) -> Sample:
-    """A row `{"prompt": text or messages, "answer": text}`; its further values, those of objects in it too, stand below."""
-    prompt, answer = row.get("prompt", ""), Message("assistant", str(row.get("answer", "")))
-    rest = {key: value for key, value in row.items() if key not in ("prompt", "answer")}
+    """A row `{"prompt": text or messages, "answer": text}`; its further values, those of objects in it too, stand below.
+
+    A pair has no answer: the chosen reply is shown, the rejected one stands below.
+    """
+    shown = "answer" if "answer" in row else "chosen"
+    prompt, answer = row.get("prompt", ""), Message("assistant", str(row.get(shown, "")))
+    rest = {key: value for key, value in row.items() if key not in ("prompt", shown)}
     facts = tuple(Fact(words(key), number(value)[:FACT_CHARACTERS]) for key, value in _known(rest))
     if isinstance(prompt, list):
         return Sample((*(_message(turn) for turn in prompt), answer), facts)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from paddock.report.blocks import Prose, ScoreRow, Scores, Section
+from paddock.report.blocks import Folded, Prose, ScoreRow, Scores, Section
 from paddock.report.run_folder import Run, StageRecord
 from paddock.report.wording import UNKNOWN, finite, number, percent, sentence, words
 
-FIRST = ("helpfulness", "safety", "violations")  # the order of metrics; all others follow by name
+FIRST = ("helpfulness", "safety", "violations", "reward_accuracy", "held_out_reward")  # all other metrics follow by name
+TOLD_IN_TABLES = ("reward", "ppo")  # kinds of stages whose scores have sections of their own
 OVERALL, SHARE = "overall", "share"
 
 
@@ -50,14 +51,19 @@ class Score:
 
 
 def section(run: Run) -> Section | None:
-    """Every stage's scores: first its metrics as wholes, then each by its groups; None where no stage has some."""
-    blocks = tuple(block for stage in run.stages for block in _blocks(stage))
-    if not blocks:
+    """Every stage's scores: first its metrics as wholes, then each by its groups; None where no stage has some.
+
+    Those of the last stage stand open, those of earlier ones are folded.
+    """
+    scored = {stage.name: blocks for stage in run.stages if stage.kind not in TOLD_IN_TABLES and (blocks := _blocks(stage))}
+    if not scored:
         return None
+    *earlier, last = scored
     note = Prose(
         "On prompts that occur in no training data. Whiskers span the 95% confidence interval; n counts what was scored."
     )
-    return Section("scores", "Held-out scores", (note, *blocks))
+    folded = (Folded(name, tuple(scored[name])) for name in earlier)
+    return Section("scores", "Held-out scores", (note, *folded, *scored[last]))
 
 
 def scores_of(stage: StageRecord) -> list[Score]:

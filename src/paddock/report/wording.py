@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 UNKNOWN = "–"
@@ -29,6 +30,22 @@ def compact(value: float) -> str:
 def percent(share: float) -> str:
     """`72.4%`."""
     return f"{100 * share:.1f}%"
+
+
+def signed(value: float) -> str:
+    """`+0.113`, `−0.050`: a change."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def interval_cell(interval: Any, text: Callable[[float], str] = percent) -> str:
+    """An estimate and, on a line below, its interval: `67.2%` and `62.2 to 71.9%`; a dash where there is none."""
+    known = interval if isinstance(interval, Mapping) else {}
+    estimate, lower, upper = (finite(known.get(key)) for key in ("estimate", "lower", "upper"))
+    if estimate is None:
+        return UNKNOWN
+    if lower is None or upper is None:
+        return text(estimate)
+    return f"{text(estimate)}\n{text(lower).removesuffix('%')} to {text(upper)}"
 
 
 def number(value: Any) -> str:

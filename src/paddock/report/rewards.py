@@ -1,0 +1,164 @@
+"""Reward models: what they learnt from, how often they are right, and how far their scores can be trusted.
+
+Tables 6 to 8 and 29 and figures 6 and 27 of the paper, of this run; the paper's own rows beside them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from paddock.report.blocks import Figure, Figures, Prose, Row, Section, Table
+from paddock.report.drawings import Line, line_figure, reliability_figure, score_histogram
+from paddock.report.run_folder import Run, StageRecord, read_rows
+from paddock.report.spine import place_in_run
+from paddock.report.wording import UNKNOWN, finite, interval_cell, number
+from paddock.text.dialog import PREFERENCE_RATINGS
+
+OVERALL = "overall"
+PUBLISHED_ACCURACY = (  # Table 8: all, then by rating from significantly to negligibly better
+    ("Helpfulness model on Meta Helpful", "63.2%", "80.7%", "67.5%", "60.9%", "54.7%"),
+    ("Safety model on Meta Safety", "64.5%", "94.3%", "76.3%", "65.7%", "55.3%"),
+)
+PUBLISHED_DATA = (("Meta, both domains", "1,418,091", "3.9", "798.5", "31.4", "234.1"),)  # Table 6
+DATA_KEYS = ("comparisons", "turns", "tokens_an_example", "tokens_a_prompt", "tokens_a_reply")
+LEAST_POINTS = 3  # of a drawing of accuracy by data
+
+
+def section(run: Run) -> Section | None:
+    """The reward models of the run beside each other; None where there is none."""
+    stages = [stage for stage in run.stages if stage.kind == "reward" and stage.results]
+    if not stages:
+        return None
+    note = Prose(
+        "Accuracy is the share of held-out pairs whose chosen reply scores higher; equal scores count half. Below a figure "
+        "stands its 95% interval, a bootstrap over prompts. Rows in italics are the paper's, on its own data."
+    )
+    tables = (_overview(stages), _by_rating(stages), *_by_kind(stages), _data(stages))
+    figures = [figure for place, stage in enumerate(stages) for figure in _drawings(stage, f"reward{place}")]
+    drawings = Figures((*figures, *_by_amount(stages)))
+    return Section("rewards", "Reward models", (note, *tables, *([drawings] if drawings.figures else [])))
+
+
+def score_of(results: dict[str, Any], metric: str, group: str = OVERALL) -> dict[str, Any] | None:
+    """The row of `scores` of a metric and a group, or None."""
+    rows = results.get("scores", [])
+    return next((row for row in rows if (row.get("metric"), row.get("group", OVERALL)) == (metric, group)), None)
+
+
+def _overview(stages: Sequence[StageRecord]) -> Table:
+    columns = ("", "margin", "held-out pairs", "accuracy", "the longer reply", "unsafe recall", "calibration error")
+    rows = [
+        Row(
+            (
+                stage.name,
+                str(stage.settings.get("margin", UNKNOWN)),
+                number(stage.results.get("held_out_pairs")),
+                *(
+                    interval_cell(score_of(stage.results, metric))
+                    for metric in ("reward_accuracy", "longer_is_better", "unsafe_recall")
+                ),
+                number(stage.results.get("calibration", {}).get("expected_error")),
+            )
+        )
+        for stage in stages
+    ]
+    caption = (
+        "The longer reply: how often the longer one is the chosen one, the accuracy of a rule that knows nothing else. "
+        "Unsafe recall: the share of unsafe replies with a score below 0 (table 29). Calibration error: the mean distance "
+        "between the probability that a model gives to the reply that it prefers and how often that one is the chosen one."
+    )
+    return Table(columns, tuple(rows), caption)
+
+
+def _by_rating(stages: Sequence[StageRecord]) -> Table:
+    """Tables 7 and 8."""
+    groups = (OVERALL, *(f"rating: {rating}" for rating in PREFERENCE_RATINGS))
+    rows = [Row((stage.name, *_accuracies(stage, groups))) for stage in stages]
+    published = [Row(cells, published=True) for cells in PUBLISHED_ACCURACY]
+    caption = "Accuracy by how much better people found the chosen reply (tables 7 and 8)."
+    return Table(("", "all", *PREFERENCE_RATINGS), (*rows, *published), caption)
+
+
+def _by_kind(stages: Sequence[StageRecord]) -> Iterator[Table]:
+    """Accuracy by domain, safety and length, where pairs differ in them."""
+    found = [
+        row.get("group", OVERALL)
+        for stage in stages
+        for row in stage.results.get("scores", [])
+        if row.get("metric") == "reward_accuracy"
+    ]
+    groups = [group for group in dict.fromkeys(found) if group != OVERALL and not group.startswith("rating: ")]
+    if groups:
+        caption = (
+            "Accuracy by domain, by which of the two replies is safe, and on pairs whose lengths differ by a tenth at most."
+        )
+        rows = tuple(Row((stage.name, *_accuracies(stage, groups))) for stage in stages)
+        yield Table(("", *(group.removeprefix("safety: ") for group in groups)), rows, caption)
+
+
+def _accuracies(stage: StageRecord, groups: Sequence[str]) -> Iterator[str]:
+    return (interval_cell(score_of(stage.results, "reward_accuracy", group)) for group in groups)
+
+
+def _data(stages: Sequence[StageRecord]) -> Table:
+    """Table 6."""
+    rows = [Row((stage.name, *(_statistic(stage, key) for key in DATA_KEYS))) for stage in stages]
+    published = [Row(cells, published=True) for cells in PUBLISHED_DATA]
+    columns = ("", "comparisons", "turns", "tokens an example", "tokens a prompt", "tokens a reply")
+    return Table(columns, (*rows, *published), "What they learnt from (table 6): an example is a prompt with one reply.")
+
+
+def _statistic(stage: StageRecord, key: str) -> str:
+    value = finite(stage.results.get("data", {}).get(key))
+    return UNKNOWN if value is None else number(round(value, 1))
+
+
+def _drawings(stage: StageRecord, name: str) -> Iterator[Figure]:
+    """Scores of chosen and rejected replies by rating, and reliability."""
+    pairs = [row for row in read_rows(stage.folder / "samples.jsonl") if finite(row.get("chosen_score")) is not None]
+    if pairs:
+        rated = {str(rating): [pair for pair in pairs if pair.get("rating") == rating] for rating in PREFERENCE_RATINGS}
+        groups = {rating: some for rating, some in rated.items() if some} or {"all": pairs}
+        panels = {title: _probabilities(some) for title, some in groups.items()}
+        caption = f"Scores of {len(pairs):,} held-out pairs by rating (figure 27)."
+        yield Figure(score_histogram(f"{name}-scores", panels), f"Scores · {stage.name}", caption, caption)
+    if bins := stage.results.get("calibration", {}).get("bins"):
+        caption = "The larger a dot, the more pairs; on the dashed line, probabilities are what they say."
+        drawing = reliability_figure(f"{name}-bins", [(row["confidence"], row["accuracy"], row["pairs"]) for row in bins])
+        yield Figure(drawing, f"Calibration · {stage.name}", caption, f"Accuracy of {stage.name} by probability.")
+
+
+def _probabilities(pairs: Sequence[dict[str, Any]]) -> tuple[Sequence[float], Sequence[float]]:
+    """The sigmoid of the chosen replies' scores, and of the rejected ones'."""
+    chosen, rejected = (
+        (1 / (1 + np.exp(-np.array([pair[key] for pair in pairs])))).tolist() for key in ("chosen_score", "rejected_score")
+    )
+    return chosen, rejected
+
+
+def _by_amount(stages: Sequence[StageRecord]) -> Iterator[Figure]:
+    """Figure 6: accuracy by pairs learnt from, a line a model to start from, of each domain that has enough of them."""
+    domains: dict[str, dict[str, dict[float, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
+    for stage in stages:
+        pairs, accuracy = finite(stage.results.get("pairs")), score_of(stage.results, "reward_accuracy")
+        if pairs is not None and accuracy and None not in (accuracy["lower"], accuracy["upper"]):
+            model = place_in_run(str(stage.settings.get("model", stage.name)))
+            domains[str(stage.settings.get("domain", ""))][model].setdefault(pairs, accuracy)
+    for domain, models in domains.items():
+        if sum(map(len, models.values())) >= LEAST_POINTS:
+            lines = [_accuracy_line(model, dict(sorted(points.items()))) for model, points in models.items()]
+            drawing = line_figure(f"amount-{domain}", lines, "pairs learnt from", "accuracy", shares=True)
+            caption = "By the pairs learnt from, a line a model to start from (figure 6); bands are 95% intervals."
+            yield Figure(
+                drawing, f"Accuracy by amount of data · {domain}", caption, f"Accuracy of {domain} models. {caption}"
+            )
+
+
+def _accuracy_line(model: str, points: dict[float, dict[str, Any]]) -> Line:
+    rows = points.values()
+    bounds = [(row["lower"], row["upper"]) for row in rows]
+    return Line(model, list(points), [row["estimate"] for row in rows], bounds, dots=True)

@@ -1,0 +1,121 @@
+"""Reward models on the page."""
+
+import json
+
+import pytest
+
+from paddock.report import rewards
+from paddock.report.blocks import Figures, Table
+from paddock.report.run_folder import read_run
+from paddock.report.wording import UNKNOWN
+
+
+def score(group, estimate, metric="reward_accuracy"):
+    bounds = {"lower": estimate - 0.05, "upper": estimate + 0.05}
+    return {"metric": metric, "group": group, "unit": "share", "estimate": estimate, "n": 90, **bounds}
+
+
+def results(accuracy=0.7, pairs=800, groups=()):
+    return {
+        "pairs": pairs,
+        "held_out_pairs": 1047,
+        "calibration": {"bins": [{"confidence": 0.6, "accuracy": 0.55, "pairs": 9}], "expected_error": 0.0439},
+        "data": {"comparisons": pairs, "turns": 1.31, "tokens_a_prompt": 29.63, "tokens_a_reply": 10.8},
+        "scores": [score("overall", accuracy), score("overall", 0.52, "longer_is_better"), *groups],
+    }
+
+
+def tables(tmp_path) -> list[Table]:
+    return [block for block in rewards.section(read_run(tmp_path)).blocks if isinstance(block, Table)]
+
+
+def figures(tmp_path) -> list:
+    return [
+        figure
+        for block in rewards.section(read_run(tmp_path)).blocks
+        if isinstance(block, Figures)
+        for figure in block.figures
+    ]
+
+
+def test_a_model_has_its_accuracy_beside_the_length_rule(tmp_path, add):
+    add("helpful", "reward", results(), settings={"margin": "small"})
+    (row,) = tables(tmp_path)[0].rows
+    expected = ("helpful", "small", "1,047", "70.0%\n65.0 to 75.0%", "52.0%\n47.0 to 57.0%", UNKNOWN, "0.0439")
+    assert row.cells == expected
+
+
+def test_accuracy_stands_by_rating_above_the_papers_rows(tmp_path, add):
+    add("helpful", "reward", results(groups=[score("rating: slightly", 0.6), score("rating: significantly", 0.9)]))
+    table = tables(tmp_path)[1]
+    assert table.columns == ("", "all", "significantly", "better", "slightly", "negligibly")
+    assert [cell.partition("\n")[0] for cell in table.rows[0].cells[1:]] == ["70.0%", "90.0%", UNKNOWN, "60.0%", UNKNOWN]
+    assert [row.published for row in table.rows] == [False, True, True]
+
+
+def test_other_groups_stand_in_a_table_of_their_own(tmp_path, add):
+    add("one", "reward", results(groups=[score("domain: safety", 0.8), score("safety: safe over unsafe", 0.9)]))
+    add("two", "reward", results(groups=[score("safety: safe over unsafe", 0.95)]))
+    table = tables(tmp_path)[2]
+    assert table.columns == ("", "domain: safety", "safe over unsafe")
+    assert [row.cells[1].partition("\n")[0] for row in table.rows] == ["80.0%", UNKNOWN]
+    assert [row.cells[2].partition("\n")[0] for row in table.rows] == ["90.0%", "95.0%"]
+
+
+def test_the_data_stand_as_in_table_6(tmp_path, add):
+    add("helpful", "reward", results())
+    own, published = tables(tmp_path)[-1].rows
+    assert own.cells == ("helpful", "800", "1.3", UNKNOWN, "29.6", "10.8")
+    assert published.cells[1] == "1,418,091"
+
+
+def test_scores_are_drawn_of_every_held_out_pair_by_the_ratings_that_there_are(tmp_path, add):
+    stage = add("helpful", "reward", results())
+    pairs = [{"chosen_score": 1.0, "rejected_score": -1.0, "rating": rating} for rating in ("better", "slightly") * 20]
+    stage.samples_file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    histogram, reliability = figures(tmp_path)
+    assert "40 held-out pairs" in histogram.caption
+    assert [name in histogram.svg for name in ("significantly", "better", "slightly")] == [False, True, True]
+    assert reliability.title == "Calibration · helpful"
+
+
+def test_unrated_pairs_are_drawn_together(tmp_path, add):
+    stage = add("helpful", "reward", results())
+    stage.samples_file.write_text(json.dumps({"chosen_score": 1.0, "rejected_score": 0.0, "rating": None}) + "\n")
+    assert ">all<" in figures(tmp_path)[0].svg
+
+
+def test_scores_become_probabilities():
+    chosen, rejected = rewards._probabilities([{"chosen_score": 0.0, "rejected_score": -1.0}])
+    assert (chosen, rejected) == ([0.5], pytest.approx([0.26894142]))
+
+
+def amounts(tmp_path):
+    return [figure for figure in figures(tmp_path) if figure.title.startswith("Accuracy by amount")]
+
+
+def test_accuracy_by_amount_is_drawn_from_three_amounts_on_a_line_a_model(tmp_path, add):
+    for name, model, pairs in (("a", "small", 100), ("b", "small", 400), ("c", "large", 100)):
+        add(name, "reward", results(pairs=pairs), settings={"model": f"${{run}}/{model}/model", "domain": "safety"})
+    (figure,) = amounts(tmp_path)
+    assert figure.title == "Accuracy by amount of data · safety"
+    assert "small/model" in figure.svg
+    assert "large/model" in figure.svg
+
+
+def test_models_that_differ_in_their_margin_alone_are_no_curve(tmp_path, add):
+    for margin in ("none", "small", "large"):
+        add(margin, "reward", results(), settings={"model": "m", "margin": margin})
+    assert amounts(tmp_path) == []
+
+
+def test_amounts_of_two_domains_are_not_joined(tmp_path, add):
+    for name, domain, pairs in (("a", "safety", 100), ("b", "safety", 400), ("c", "helpfulness", 100)):
+        add(name, "reward", results(pairs=pairs), settings={"model": "m", "domain": domain})
+    assert amounts(tmp_path) == []
+
+
+def test_a_model_without_held_out_pairs_has_dashes(tmp_path, add):
+    add("helpful", "reward", {"pairs": 9})
+    (row,) = tables(tmp_path)[0].rows
+    assert row.cells == ("helpful", *[UNKNOWN] * 6)
