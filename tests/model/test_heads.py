@@ -118,12 +118,24 @@ def test_a_value_model_of_a_chat_model_begins_at_zero(chat_folder):
     assert torch.equal(value_model_from(chat_folder).build()(ids), torch.zeros(1, 7))
 
 
-def test_a_value_model_of_a_reward_model_begins_with_its_scores(tmp_path):
+def test_a_value_model_of_a_reward_model_begins_with_its_scores_on_the_scale_of_whitened_returns(tmp_path):
     model, ids = reward_model(), torch.tensor([SEQUENCES[1]])
     save_reward_model(model, tmp_path / "reward")
     value = value_model_from(tmp_path / "reward").build()
     assert isinstance(value, ValueModel)
-    assert torch.equal(value(ids), model(ids))
+    torch.testing.assert_close(value(ids), (model(ids) - 0.25) / 1.5)
+
+
+def test_a_reward_model_without_a_spread_gives_a_value_model_its_own_scale(tmp_path):
+    model, ids = reward_model(), torch.tensor([SEQUENCES[1]])
+    model.std = 0.0
+    save_reward_model(model, tmp_path / "reward")
+    torch.testing.assert_close(value_model_from(tmp_path / "reward").build()(ids), model(ids) - 0.25)
+
+
+def test_what_a_head_gives_is_no_view():
+    """FSDP2 would lose the hook on it that gathers the head again for its backward pass."""
+    assert not ScalarHead(8)(torch.randn(2, 3, 8, requires_grad=True))._is_view()
 
 
 def test_a_chat_model_is_no_reward_model(chat_folder):

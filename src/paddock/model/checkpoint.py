@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -53,8 +54,7 @@ def load_reward_model(
 ) -> RewardModel:
     """Read the reward model in the folder `path`, its statistics with it; the head is float32. Otherwise as `load_model`."""
     model = _blueprint(RewardModel, path, REWARD_MODEL, dtype).build(device or "cpu")
-    about = json.loads((model_folder(path) / CONFIG_FILE).read_text(encoding="utf-8"))
-    model.mean, model.std = float(about.get("reward_mean", 0.0)), float(about.get("reward_std", 1.0))
+    model.mean, model.std = _reward_statistics(path)
     return model
 
 
@@ -65,15 +65,35 @@ def model_from(path: Path | str) -> Blueprint[Transformer]:
 
 def reward_model_from(path: Path | str, seed: int) -> Blueprint[RewardModel]:
     """A reward model to be trained: the trunk of the chat model in `path` and a fresh head (paper section 3.2.2)."""
-    head = fresh_head(read_config(path).dim, seed)
+    head = {"score.weight": fresh_head(read_config(path).dim, seed)}
     return _blueprint(RewardModel, path, LANGUAGE_MODEL, torch.float32, head)
 
 
 def value_model_from(path: Path | str) -> Blueprint[ValueModel]:
-    """PPO's value model to be trained: a reward model's trunk and head, or a chat model's trunk and a head of zeros."""
-    if is_reward_model(path):
-        return _blueprint(ValueModel, path, REWARD_MODEL, torch.float32)
-    return _blueprint(ValueModel, path, LANGUAGE_MODEL, torch.float32, torch.zeros(1, read_config(path).dim))
+    """PPO's value model to be trained, in float32: the trunk of a chat or reward model. Raises as `load_model`.
+
+    A chat model gives it a head of zeros. A reward model gives its own, so that values begin as (score - mean) / std, with
+    the mean and std that travel with the model: on the scale of PPO's returns, which are of whitened rewards.
+    """
+    if not is_reward_model(path):
+        zeros = {"value.weight": torch.zeros(1, read_config(path).dim), "value.bias": torch.zeros(1)}
+        return _blueprint(ValueModel, path, LANGUAGE_MODEL, torch.float32, zeros)
+    mean, std = _reward_statistics(path)
+    scale = std if std > 0 else 1.0  # scores that were all equal say nothing of a scale
+    raw = _blueprint(ValueModel, path, REWARD_MODEL, torch.float32, {"value.bias": torch.tensor([-mean])})
+
+    def fill(name: str, first: int, rows: Tensor) -> None:
+        raw.fill(name, first, rows)
+        if name.startswith("value."):
+            rows /= scale
+
+    return Blueprint(raw.model, fill)
+
+
+def _reward_statistics(path: Path | str) -> tuple[float, float]:
+    """The mean and the standard deviation that travel with a reward model; 0 and 1 where none do."""
+    about = _read_json(model_folder(path))
+    return float(about.get("reward_mean", 0.0)), float(about.get("reward_std", 1.0))
 
 
 def is_reward_model(path: Path | str) -> bool:
@@ -82,16 +102,19 @@ def is_reward_model(path: Path | str) -> bool:
 
 
 def _blueprint(
-    kind: type[AnyTrunk], path: Path | str, architecture: str, dtype: torch.dtype | None, head: Tensor | None = None
+    kind: type[AnyTrunk],
+    path: Path | str,
+    architecture: str,
+    dtype: torch.dtype | None,
+    given: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Blueprint[AnyTrunk]:
-    """A model of `kind` with the weights of a folder of `architecture`, and the scalar `head` where that has none."""
+    """A model of `kind` with the weights of a folder of `architecture`, and the `given` parameters, which that lacks."""
     folder = model_folder(path)
     config = read_config(folder, architecture)
     with torch.device("meta"):
         model = kind(config)
-    places = hugging_face_places(config, {name: parameter.shape[0] for name, parameter in model.named_parameters()})
-    if head is not None:
-        del places[SCORE]
+    rows_of = {name: parameter.shape[0] for name, parameter in model.named_parameters() if name not in given}
+    places = hugging_face_places(config, rows_of)
     stored = _stored_tensors(folder)
     # The head of a tied model may be stored as well; a model with a scalar head has no use for it.
     spare = {"lm_head.weight"} if config.tie_embeddings or kind is not Transformer else set()
@@ -109,8 +132,7 @@ def _blueprint(
                     read = tensors.get_slice(theirs)[begin - place.begin : end - place.begin]
                 rows[begin - first : end - first].copy_(read)
         if not sources:
-            assert head is not None, f"nothing fills {name}"
-            rows.copy_(head[first : first + len(rows)])
+            rows.copy_(given[name][first : first + len(rows)])
 
     return Blueprint(model, fill)
 

@@ -1,8 +1,8 @@
 """Scalar heads on the same trunk (paper section 3.2.2): the reward model, and the value model of PPO.
 
 "The classification head for next-token prediction is replaced with a regression head that outputs a scalar reward": a row
-of numbers, multiplied with every hidden state. Heads and what comes of them are float32 throughout, also where the trunk
-multiplies in bfloat16.
+of numbers, multiplied with every hidden state, to which the value model adds one more. Heads and what comes of them are
+float32 throughout, also where the trunk multiplies in bfloat16.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from paddock.model.transformer import Trunk
 class ScalarHead(nn.Module):
     """hidden states (..., D) -> a number each, (...), in float32 whatever the autocast."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, bias: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1, dim, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.zeros(1, dtype=torch.float32)) if bias else None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Multiply and sum."""
         with torch.autocast(hidden.device.type, enabled=False):
-            return functional.linear(hidden.float(), self.weight.float())[..., 0]
+            bias = None if self.bias is None else self.bias.float()
+            # A view of the product would lose the hooks that gather a divided head for its backward pass.
+            return functional.linear(hidden.float(), self.weight.float(), bias)[..., 0].clone()
 
 
 def fresh_head(dim: int, seed: int) -> Tensor:
@@ -53,11 +56,14 @@ class RewardModel(Trunk):
 
 
 class ValueModel(Trunk):
-    """What reward is still to come, at every token: PPO's baseline. Its head begins at zero."""
+    """What reward is still to come, at every token: PPO's baseline. Its head begins at zero.
+
+    Returns are of whitened rewards, and have a mean of their own: so the head has a bias.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.value = ScalarHead(config.dim)
+        self.value = ScalarHead(config.dim, bias=True)
 
     def forward(self, token_ids: Tensor, segment_ids: Tensor | None = None) -> Tensor:
         """token_ids (B, T) -> values (B, T) float32."""
