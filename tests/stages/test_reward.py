@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 import torch
 
+from paddock.backends.open import open_scorer
 from paddock.errors import DataError
+from paddock.evaluate.reward_accuracy import ScoredPair
 from paddock.model.checkpoint import load_reward_model
 from paddock.run_dir import StageDir
 from paddock.settings import parse
 from paddock.stages import reward
-from paddock.stages.reward import RewardSettings, preference_loss, ranking_loss, safety_loss, share_of_others, warmup_of
+from paddock.stages.reward import (
+    RewardSettings,
+    figures_of,
+    preference_loss,
+    ranking_loss,
+    safety_loss,
+    share_of_others,
+    warmup_of,
+)
 from paddock.text.pairs import LABELS, PairBatch
 
 RATINGS = ("significantly", "better", "slightly", "negligibly")
@@ -93,6 +103,30 @@ def test_the_statistics_are_table_6s(trained):
     assert data["comparisons"] + trained.read_results()["held_out_pairs"] == 120
     assert data["turns"] == 1.0
     assert data["tokens_an_example"] == pytest.approx(data["tokens_a_prompt"] + data["tokens_a_reply"])
+
+
+def test_one_held_out_prompt_has_an_accuracy_without_an_interval():
+    row = figures_of([ScoredPair("p", 1.0, 0.0, 3, 3)])["scores"][0]
+    assert (row["estimate"], row["lower"], row["upper"]) == (1.0, None, None)
+
+
+def test_the_trained_weights_are_saved_before_they_are_judged(reward_values, tmp_path, monkeypatch):
+    monkeypatch.setattr(reward, "held_out_pairs", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        reward.run(parse(RewardSettings, {**reward_values, "epochs": 1}, "test"), StageDir(tmp_path / "reward"))
+    assert load_reward_model(tmp_path / "reward" / "model").config.dim == 32
+
+
+def test_held_out_pairs_are_scored_by_the_saved_model_as_scorers_open_it(reward_values, tmp_path, monkeypatch):
+    opened = []
+
+    def opening(folder):
+        opened.append(open_scorer(folder))
+        return opened[-1]
+
+    monkeypatch.setattr(reward, "open_scorer", opening)
+    results = reward.run(parse(RewardSettings, {**reward_values, "epochs": 1}, "test"), StageDir(tmp_path / "reward"))
+    assert (opened[0].model.mean, opened[0].model.std) == (results["reward_mean"], results["reward_std"])
 
 
 def test_a_dry_run_counts_what_a_run_reads(reward_values, trained):

@@ -24,8 +24,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from paddock.backends.open import best_device, open_scorer
 from paddock.evaluate.reward_accuracy import ScoredPair, accuracy_rows, calibration, reward_statistics
 from paddock.model.checkpoint import read_config, reward_model_from, save_reward_model
+from paddock.model.config import ModelConfig
 from paddock.model.heads import RewardModel
 from paddock.model.scoring import LocalScorer
 from paddock.progress import say
@@ -102,14 +104,8 @@ def run(settings: RewardSettings, stage_dir: StageDir) -> dict[str, Any]:
         state = whole_state(model, ranks)
         results: dict[str, Any] = {}
         if ranks.is_first:
-            trained = RewardModel(config)
-            trained.load_state_dict(state)
-            pairs = held_out_pairs(trained.eval(), tokenizer, rows, context)
-            if pairs:
-                results = figures_of([pair for pair, _ in pairs])
-                trained.mean, trained.std = results["reward_mean"], results["reward_std"]
-            save_reward_model(trained, stage_dir.model, tokenizer)
-            stage_dir.write_samples(sample_row(pair, preference) for pair, preference in pairs)
+            save(state, config, tokenizer, stage_dir)
+            results = judge(rows, context, stage_dir, fitted.setup.precision)
         ranks.wait()
         return {**fitted.results, **results, "data": {**encoded.figures, "fill": train.fill, **statistics_of(encoded.train)}}
 
@@ -214,14 +210,38 @@ def safety_loss(scores: Tensor, is_safe: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(scores[known], is_safe[known].float(), reduction="sum")
 
 
+def save(state: dict[str, Tensor], config: ModelConfig, tokenizer: Tokenizer, stage_dir: StageDir) -> None:
+    """Save the trained weights."""
+    with torch.device("meta"):
+        model = RewardModel(config)
+    model.load_state_dict(state, assign=True)
+    save_reward_model(model, stage_dir.model, tokenizer)
+
+
+def judge(rows: Rows[Preference, PairStore], context: int, stage_dir: StageDir, precision: torch.dtype) -> dict[str, Any]:
+    """Let the saved model score the held-out pairs, on the run's device and in its precision. Returns its figures.
+
+    The mean and the deviation of the scores are saved with the model, and the pairs go to `samples.jsonl`.
+    """
+    scorer = open_scorer(stage_dir.model)
+    with torch.autocast(best_device().type, precision, enabled=precision != torch.float32):
+        pairs = held_out_pairs(scorer, rows, context)
+    stage_dir.write_samples(sample_row(pair, preference) for pair, preference in pairs)
+    if not pairs:
+        return {}
+    results = figures_of([pair for pair, _ in pairs])
+    scorer.model.mean, scorer.model.std = results["reward_mean"], results["reward_std"]
+    save_reward_model(scorer.model, stage_dir.model, scorer.tokenizer)
+    return results
+
+
 def held_out_pairs(
-    model: RewardModel, tokenizer: Tokenizer, rows: Rows[Preference, PairStore], context: int
+    scorer: LocalScorer, rows: Rows[Preference, PairStore], context: int
 ) -> list[tuple[ScoredPair, Preference]]:
     """The held-out pairs with the model's scores, beside what was read of them."""
     preferences = list(rows.held_out())
-    encoded = list(encode_pairs(tokenizer, preferences))
+    encoded = list(encode_pairs(scorer.tokenizer, preferences))
     fitting = [place for place, pair in enumerate(encoded) if pair.tokens <= context]
-    scorer = LocalScorer(model, tokenizer)
     chosen = scorer.score_ids([encoded[place].chosen for place in fitting])
     rejected = scorer.score_ids([encoded[place].rejected for place in fitting])
     scored = []
@@ -246,8 +266,7 @@ def figures_of(pairs: list[ScoredPair]) -> dict[str, Any]:
     """The figures of the held-out pairs: accuracies, calibration, the scores' mean and standard deviation."""
     scores = accuracy_rows(pairs)
     accuracy = scores[0]
-    interval = f"{accuracy['lower']:.3f} to {accuracy['upper']:.3f}, n {accuracy['n']} prompts"
-    say(f"reward accuracy {accuracy['estimate']:.3f} ({interval})")
+    say(f"reward accuracy {accuracy['estimate']:.3f} ({interval_of(accuracy)}, n {accuracy['n']} prompts)")
     mean, std = reward_statistics(pairs)
     return {
         "accuracy": accuracy["estimate"],
@@ -257,6 +276,11 @@ def figures_of(pairs: list[ScoredPair]) -> dict[str, Any]:
         "calibration": calibration(pairs),
         "scores": scores,
     }
+
+
+def interval_of(row: dict[str, Any]) -> str:
+    """A row's interval in words; one prompt alone has none."""
+    return "no interval" if row["lower"] is None else f"{row['lower']:.3f} to {row['upper']:.3f}"
 
 
 def sample_row(pair: ScoredPair, preference: Preference) -> dict[str, Any]:
