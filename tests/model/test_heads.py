@@ -134,7 +134,7 @@ def test_a_reward_model_without_a_spread_gives_a_value_model_its_own_scale(tmp_p
 
 
 def test_what_a_head_gives_is_no_view():
-    """FSDP2 would lose the hook on it that gathers the head again for its backward pass."""
+    """An operation in place on a view would drop the hook by which FSDP2 gathers a divided head again."""
     assert not ScalarHead(8)(torch.randn(2, 3, 8, requires_grad=True))._is_view()
 
 

@@ -1,7 +1,7 @@
 """A step of PPO on given replies, under torchrun or alone: `torchrun ... parallel_ppo.py FOLDER OUT`.
 
-FOLDER holds `model`, a language model. Each rank takes its share of the replies; the first writes to OUT the weights after
-the step, and what it came to.
+FOLDER holds `model`, a language model, and `reward`, which the value model begins as. Each rank takes its share of the
+replies; the first writes to OUT the weights of both after the step, and what it came to.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from paddock.model.checkpoint import model_from, value_model_from
 from paddock.train.actor_critic import make_ready
-from paddock.train.parallel import build, processes
+from paddock.train.parallel import build, processes, whole_state
 from paddock.train.ppo import explained_variance, whiten
 from paddock.train.rollout import Reply
 from paddock.train.settings import TrainingSettings
@@ -37,7 +37,7 @@ def main(folder: Path, out: Path) -> None:
     torch.set_num_threads(1)
     with processes() as ranks:
         policy, reference = (build(model_from(folder / "model"), SETTINGS, ranks) for _ in range(2))
-        value = build(value_model_from(folder / "model"), SETTINGS, ranks)
+        value = build(value_model_from(folder / "reward"), SETTINGS, ranks)
         models = make_ready(policy, reference, value, SETTINGS, ranks, tokens=0, shared_layers=0)
         share = ranks.share(8)
         mine = [replies()[place] for place in share]
@@ -50,11 +50,13 @@ def main(folder: Path, out: Path) -> None:
         found = models.accumulate(rollout, mini_batch, advantages, returns, temperature=0.7, **clips, learns=True)
         explained = explained_variance(rollout.values, returns, rollout.mask, ranks)
         models.step(found, 1e-2, 1e-2, 1.0)
-        weights = models.whole_policy(torch.float32, "cpu").state_dict()  # a collective
+        both = {"policy": models.policy.model, "value": models.value.model}
+        weights = {f"{name}.{key}": x for name, model in both.items() for key, x in whole_state(model, ranks).items()}
         if ranks.is_first:
             out.mkdir()
-            save_file(dict(weights), out / "weights.safetensors")
-            figures = {**found.sums, "tokens": found.tokens, "explained": explained, "norm": found.policy_norm}
+            save_file(weights, out / "weights.safetensors")
+            norms = {"norm": found.policy_norm, "value_norm": found.value_norm}
+            figures = {**found.sums, "tokens": found.tokens, "explained": explained, **norms}
             (out / "figures.json").write_text(json.dumps(figures))
 
 

@@ -7,21 +7,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from paddock.errors import SettingsError
-from paddock.model.checkpoint import save_model
+from paddock.model.checkpoint import reward_model_from, save_model, save_reward_model
 from paddock.model.config import ModelConfig
 from paddock.model.generation import generate
 from paddock.model.heads import ValueModel
 from paddock.model.transformer import Transformer
 from paddock.protocols import Sampling
-from paddock.train.actor_critic import Accumulated, ActorCritic, make_ready
+from paddock.train.actor_critic import Accumulated, ActorCritic, make_ready, share_lowest
 from paddock.train.parallel import Ranks
 from paddock.train.rollout import Reply, Rollout
 from paddock.train.settings import TrainingSettings
@@ -32,7 +33,7 @@ SETTINGS = TrainingSettings(batch_size=8, learning_rate=1e-2, precision="f32", c
 
 
 def new_models(shared_layers: int = 0, precision: str = "f32", seed_of_value: int = 0) -> ActorCritic:
-    """Three models of one checkpoint; the value model of another where its seed is."""
+    """Three models of one checkpoint, with a random head for the value model; its trunk is of another where its seed is."""
     torch.manual_seed(0)
     policy = Transformer(CONFIG)
     reference, value = Transformer(CONFIG), ValueModel(CONFIG)
@@ -40,6 +41,8 @@ def new_models(shared_layers: int = 0, precision: str = "f32", seed_of_value: in
     torch.manual_seed(seed_of_value)
     other = policy if seed_of_value == 0 else Transformer(CONFIG)
     value.load_state_dict({k: v for k, v in other.state_dict().items() if not k.startswith("head.")}, strict=False)
+    nn.init.normal_(value.value.weight, std=0.3)  # a head of zeros would give every value 0, and the trunk no gradient
+    nn.init.constant_(value.value.bias, -0.5)
     settings = SETTINGS.model_copy(update={"precision": precision})
     return make_ready(policy, reference, value, settings, ALONE, tokens=0, shared_layers=shared_layers)
 
@@ -121,8 +124,7 @@ def test_while_the_value_model_warms_up_the_policy_rests() -> None:
     before = weights(models)
     learn(models, roll_out(models, replies_of(models)), learns=False)
     changed = {name for name, value in weights(models).items() if not torch.equal(value, before[name])}
-    assert changed
-    assert all(name.startswith("model.value.") for name in changed)
+    assert changed == {name for name in before if name.startswith("model.value.")}
 
 
 def test_the_reference_never_learns() -> None:
@@ -167,13 +169,21 @@ def test_shared_layers_leave_every_log_prob_and_value_as_it_was() -> None:
     one, other = roll_out(apart, replies), roll_out(shared, replies)
     assert torch.equal(one.log_probs, other.log_probs)
     assert torch.equal(one.values, other.values)
+    assert one.values[one.mask].std() > 0.1
 
 
 def test_models_that_differ_cannot_share() -> None:
     with pytest.raises(SettingsError, match="the value model differs from the policy in the embedding: one copy cannot"):
         new_models(shared_layers=1, seed_of_value=7)
-    with pytest.raises(SettingsError, match="shared_layers is 3, and the model has 2 layers"):
+    with pytest.raises(SettingsError, match="shared_layers is 3, and the policy or the reference has 2 layers"):
         new_models(shared_layers=3)
+
+
+def test_a_shallower_model_cannot_share_layers_that_it_lacks() -> None:
+    policy, other = Transformer(CONFIG), Transformer(replace(CONFIG, n_layers=1))
+    other.load_state_dict(policy.state_dict(), strict=False)
+    with pytest.raises(SettingsError, match="shared_layers is 2, and the policy or the value model has 1 layers"):
+        share_lowest(policy, other, 2, "the value model")
 
 
 def test_a_whole_copy_of_the_policy_samples_as_it_does() -> None:
@@ -188,14 +198,21 @@ def test_two_processes_take_the_step_of_one(tmp_path: Path) -> None:
     """On the same replies: unlike lengths and numbers of rows on the two ranks, whitening and sums over both."""
     torch.manual_seed(0)
     save_model(Transformer(CONFIG), tmp_path / "model")
+    reward_model = reward_model_from(tmp_path / "model", seed=1).build()
+    reward_model.mean, reward_model.std = 0.5, 2.0
+    save_reward_model(reward_model, tmp_path / "reward")
     script = [str(Path(__file__).with_name("parallel_ppo.py")), str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     together = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for name, command in (("one", [sys.executable]), ("two", together)):
         words = [*command, *script, str(tmp_path / name)]
-        subprocess.run(words, check=True, env=environment, capture_output=True, timeout=300)
+        done = subprocess.run(words, check=True, env=environment, capture_output=True, timeout=300, text=True)
+        assert "UserWarning" not in done.stderr
     one, two = (json.loads((tmp_path / name / "figures.json").read_text()) for name in ("one", "two"))
     assert two == pytest.approx(one, abs=1e-4)
+    before = reward_model.state_dict()
     alone, shared = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
     for name, value in alone.items():
         torch.testing.assert_close(shared[name], value, rtol=1e-3, atol=1e-4, msg=name)
+    moved = [name for name, value in before.items() if not torch.equal(alone.get(f"value.{name}", value), value)]
+    assert any(name.startswith("blocks.0.") for name in moved), "the value model's trunk learns too"

@@ -29,7 +29,7 @@ class ScalarHead(nn.Module):
         """Multiply and sum."""
         with torch.autocast(hidden.device.type, enabled=False):
             bias = None if self.bias is None else self.bias.float()
-            # A view of the product would lose the hooks that gather a divided head for its backward pass.
+            # A copy, for FSDP2 hangs a hook on what a module returns, and an operation in place on a view would drop it.
             return functional.linear(hidden.float(), self.weight.float(), bias)[..., 0].clone()
 
 

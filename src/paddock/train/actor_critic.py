@@ -214,8 +214,9 @@ def share_lowest(policy: Trunk, other: Trunk, layers: int, name: str) -> None:
 
     Raises SettingsError where they are not the same weights to begin with, for then `other` would become another model.
     """
-    if layers > len(policy.blocks):
-        raise SettingsError(f"shared_layers is {layers}, and the model has {len(policy.blocks)} layers")
+    fewest = min(len(policy.blocks), len(other.blocks))
+    if layers > fewest:
+        raise SettingsError(f"shared_layers is {layers}, and the policy or {name} has {fewest} layers")
     pairs = [(policy.embedding, other.embedding), *zip(policy.blocks[:layers], other.blocks[:layers], strict=False)]
     for place, (ours, theirs) in enumerate(pairs):
         for mine, its in zip(ours.parameters(), theirs.parameters(), strict=True):
