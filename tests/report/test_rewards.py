@@ -45,6 +45,13 @@ def test_a_model_has_its_accuracy_beside_the_length_rule(tmp_path, add):
     assert row.cells == expected
 
 
+def test_unsafe_recall_is_a_safety_models_alone(tmp_path, add):
+    found = results(groups=[score("overall", 0.9, "unsafe_recall")])
+    for domain in ("helpfulness", "safety"):
+        add(domain, "reward", found, settings={"domain": domain})
+    assert [row.cells[5] for row in tables(tmp_path)[0].rows] == [UNKNOWN, "90.0%\n85.0 to 95.0%"]
+
+
 def test_accuracy_stands_by_rating_above_the_papers_rows(tmp_path, add):
     add("helpful", "reward", results(groups=[score("rating: slightly", 0.6), score("rating: significantly", 0.9)]))
     table = tables(tmp_path)[1]

@@ -57,10 +57,8 @@ def _overview(stages: Sequence[StageRecord]) -> Table:
                 stage.name,
                 str(stage.settings.get("margin", UNKNOWN)),
                 number(stage.results.get("held_out_pairs")),
-                *(
-                    interval_cell(score_of(stage.results, metric))
-                    for metric in ("reward_accuracy", "longer_is_better", "unsafe_recall")
-                ),
+                *(interval_cell(score_of(stage.results, metric)) for metric in ("reward_accuracy", "longer_is_better")),
+                interval_cell(score_of(stage.results, "unsafe_recall")) if _judges_safety(stage) else UNKNOWN,
                 number(stage.results.get("calibration", {}).get("expected_error")),
             )
         )
@@ -68,10 +66,16 @@ def _overview(stages: Sequence[StageRecord]) -> Table:
     ]
     caption = (
         "The longer reply: how often the longer one is the chosen one, the accuracy of a rule that knows nothing else. "
-        "Unsafe recall: the share of unsafe replies with a score below 0 (table 29). Calibration error: the mean distance "
-        "between the probability that a model gives to the reply that it prefers and how often that one is the chosen one."
+        "Unsafe recall: the share of unsafe replies that a safety model scores below 0 (table 29). Calibration error: the "
+        "mean distance between the probability that a model gives to the reply that it prefers and how often that one is "
+        "the chosen one."
     )
     return Table(columns, tuple(rows), caption)
+
+
+def _judges_safety(stage: StageRecord) -> bool:
+    """Whether 0 is a threshold to a model at all: nothing gives a helpfulness model's zero a meaning."""
+    return stage.settings.get("domain") == "safety"
 
 
 def _by_rating(stages: Sequence[StageRecord]) -> Table:
