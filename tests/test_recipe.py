@@ -8,6 +8,7 @@ import pytest
 from paddock.catalog import STAGES, find_stage
 from paddock.errors import PaddockError, SettingsError
 from paddock.recipe import plan_recipe, read_recipe, run_recipe, status
+from paddock.stages.tokenizer import TokenizerSettings
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -78,6 +79,34 @@ def test_a_changed_input_redoes_what_reads_it_and_says_why(recipe_file: Path, tm
     capsys.readouterr()
     run(recipe_file, out)
     assert "tokenizer: done again: inputs." in capsys.readouterr().err
+
+
+def test_a_stage_that_holds_what_people_chose_is_not_removed(recipe_file: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    labelled = out / "second" / "v1" / "preferences" / "labelled.jsonl"
+    labelled.parent.mkdir(parents=True)
+    labelled.write_text("{}\n")
+    with pytest.raises(
+        PaddockError, match=r"second would be done again \(settings\.vocab_size was 310, is now 305\), and .*"
+    ):
+        run(recipe_file, out, "second.vocab_size=305")
+    assert labelled.read_text() == "{}\n"
+    run(recipe_file, out)
+
+
+def test_a_stage_that_is_to_go_further_keeps_what_it_has_made(recipe_file: Path, tmp_path: Path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    (out / "second" / "made").write_text("before")
+    monkeypatch.setattr(TokenizerSettings, "may_change", frozenset({"vocab_size"}))
+    capsys.readouterr()
+    further = read_recipe(recipe_file, ["second.vocab_size=305"], None, out)
+    assert [row["state"] for row in plan_recipe(further)] == ["complete", "changed"]
+    assert run_recipe(further, out)["second"]["vocab_size"] == 305
+    assert (out / "second" / "made").read_text() == "before"
+    assert "second: unfinished, goes on" in capsys.readouterr().err
+    assert [row["state"] for row in plan_recipe(further)] == ["complete", "complete"]
 
 
 def test_an_unfinished_stage_goes_on(recipe_file: Path, tmp_path: Path, capsys):

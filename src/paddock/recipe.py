@@ -10,7 +10,8 @@
 
 `${NAME}` is the folder of an earlier stage of the run; `${inputs.KEY}` is a value of `inputs`. Stages run in the order in
 which they are written. A complete stage whose settings and inputs still hold is skipped, a broken one goes on where it was
-killed, one that a change touches is done again, and each time the reason is said.
+killed, one that a change touches is done again, and each time the reason is said. A stage that holds what people chose is
+never removed: such a change is refused.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from paddock.catalog import Stage, find_stage
-from paddock.errors import SettingsError, did_you_mean
+from paddock.errors import PaddockError, SettingsError, did_you_mean
 from paddock.progress import say
-from paddock.run_dir import StageDir, atomic_write, differences, fingerprint_inputs, locked, within_run
+from paddock.run_dir import LABELLED, StageDir, atomic_write, differences, fingerprint_inputs, locked, within_run
 from paddock.settings import StageSettings, assign, parse, read_yaml
 
 if TYPE_CHECKING:
@@ -64,10 +65,21 @@ class Step:
         return {within_run(run, path): print_ for path, print_ in found.items()}
 
     def changes(self) -> list[str]:
-        """In words, what differs from the run that the folder holds."""
+        """In words, what differs from the run that the folder holds, so that what it has made does not hold any more."""
+        return differences(
+            self._held(), {"stage": self.kind, "settings": self._lasting(self.record()), "inputs": self.inputs()}
+        )
+
+    def goes_on(self) -> bool:
+        """Whether the run that the folder holds is the same one, but for how far it is to go."""
+        return self.folder.read_settings()["settings"] != self.record() and not self.changes()
+
+    def _held(self) -> dict[str, Any]:
         found = self.folder.read_settings()
-        old = {key: found.get(key) for key in ("stage", "settings", "inputs")}
-        return differences(old, {"stage": self.kind, "settings": self.record(), "inputs": self.inputs()})
+        return {"stage": found.get("stage"), "settings": self._lasting(found["settings"]), "inputs": found.get("inputs")}
+
+    def _lasting(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in record.items() if key not in self.settings.may_change}
 
 
 @dataclass(frozen=True)
@@ -202,6 +214,8 @@ def run_step(step: Step, ranks: Ranks | None = None) -> dict[str, Any]:
 
 def begin(step: Step) -> dict[str, Any] | None:
     """Make a stage's folder ready, and return its results where it is complete already."""
+    if step.folder.settings_file.exists() and step.goes_on():
+        step.folder.reopen(step.record())
     resumes = step.folder.begin(step.kind, step.record(), step.inputs())
     if step.folder.is_complete():
         say(f"{step.name}: complete, skipped (same settings, same inputs)")
@@ -211,9 +225,18 @@ def begin(step: Step) -> dict[str, Any] | None:
 
 
 def discard_if_changed(step: Step) -> None:
-    """Remove a stage's folder where a change of settings or inputs touches it, and say why."""
+    """Remove a stage's folder where a change of settings or inputs touches it, and say why.
+
+    Raises PaddockError, and leaves it, where people's choices would be lost.
+    """
     if step.folder.settings_file.exists() and (changes := step.changes()):
-        say(f"{step.name}: done again: {'; '.join(changes[:3])}{' ...' if len(changes) > 3 else ''}")
+        why = f"{'; '.join(changes[:3])}{' ...' if len(changes) > 3 else ''}"
+        if labelled := next(step.folder.path.rglob(LABELLED), None):
+            raise PaddockError(
+                f"{step.name} would be done again ({why}), and {labelled}, which holds what people chose, would be lost. "
+                f"Undo the change, or move {step.folder.path} out of the run's folder"
+            )
+        say(f"{step.name}: done again: {why}")
         shutil.rmtree(step.folder.path)
 
 
@@ -266,7 +289,7 @@ def state_of(step: Step) -> State:
     if not step.folder.settings_file.exists():
         return "not started"
     if step.folder.is_complete():
-        return "changed" if _missing(step) or step.changes() else "complete"
+        return "changed" if _missing(step) or step.changes() or step.goes_on() else "complete"
     return "unfinished"
 
 

@@ -2,6 +2,7 @@
 
 A run is `runs/NAME/STAGE/`. A stage's folder holds `settings.json` (written first), `metrics.jsonl`, `samples.jsonl`,
 `results.json`, `model/`, `checkpoints/`, and `stage.json`, written last and atomically: a stage without it is not complete.
+What people chose lies in `labelled.jsonl`: no run removes a folder that holds one.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from paddock.errors import DataError, PaddockError
 
 WHOLE_FILE_BYTES = 256 * 1024 * 1024  # a larger file is fingerprinted by size, time and its two ends
 END_BYTES = 1024 * 1024
+LABELLED = "labelled.jsonl"  # what people chose, in the folder of the pairs: no machine can make it again
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
@@ -238,6 +240,11 @@ class StageDir:
             return True
         atomic_write(self.settings_file, to_json({**wanted, "versions": versions()}))
         return False
+
+    def reopen(self, settings: dict[str, Any]) -> None:
+        """Let a stage, complete or not, go on under `settings`, under which what is made of it still holds."""
+        self.stage_file.unlink(missing_ok=True)
+        atomic_write(self.settings_file, to_json({**self.read_settings(), "settings": settings}))
 
     def read_settings(self) -> dict[str, Any]:
         """The object in `settings.json`."""

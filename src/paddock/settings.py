@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,6 +16,9 @@ class StageSettings(BaseModel):
     """The settings of one stage: frozen, and strict about keys. A field has a description with its unit and its source."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    may_change: ClassVar[frozenset[str]] = frozenset()
+    """Names of settings that say how far to go: a stage goes on under another value, with all that it has made."""
 
     def inputs(self) -> list[str]:
         """The files, folders and globs that the stage reads: their contents decide whether a finished stage still holds."""

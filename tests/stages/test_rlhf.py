@@ -136,6 +136,16 @@ def test_a_run_that_waited_for_people_ends_as_one_that_did_not(
         assert (stage_dir.path / name).read_bytes() == (made[0].path / name).read_bytes()
 
 
+def test_one_version_more_keeps_those_that_are_made(values: dict, made: tuple[StageDir, dict], tmp_path: Path) -> None:
+    assert RlhfSettings.may_change == {"versions"}
+    stage_dir = StageDir(tmp_path / "rlhf")
+    run(settings(values, versions=1), stage_dir, choose_shorter)
+    first = (stage_dir.path / "v1" / "check" / "stage.json").stat().st_mtime_ns
+    run(settings(values), stage_dir, choose_shorter)
+    assert (stage_dir.path / "v1" / "check" / "stage.json").stat().st_mtime_ns == first
+    assert (stage_dir.model / "model.safetensors").read_bytes() == (made[0].model / "model.safetensors").read_bytes()
+
+
 def test_a_regression_stops_the_run_at_the_version_before(
     values: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: StageDir
 ) -> None:

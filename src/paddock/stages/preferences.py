@@ -26,7 +26,7 @@ from paddock.backends.open import open_chat_model
 from paddock.errors import DataError, PaddockError
 from paddock.progress import say
 from paddock.protocols import Completion, Sampling
-from paddock.run_dir import StageDir, atomic_write, hash_of, to_json, write_json_lines
+from paddock.run_dir import LABELLED, StageDir, atomic_write, hash_of, to_json, write_json_lines
 from paddock.settings import StageSettings
 from paddock.text.chat_format import tag_in
 from paddock.text.comparisons import Comparison, preference_row, read_comparisons
@@ -35,7 +35,7 @@ from paddock.text.pairs import encode_pairs
 from paddock.text.readers import OnBadRow, Source, read_preferences, read_prompts
 from paddock.text.tokenizer import Tokenizer
 
-PAIRS, LABELLED = "pairs.jsonl", "labelled.jsonl"
+PAIRS = "pairs.jsonl"
 TRAIN, HELD_OUT = "preferences.jsonl", "preferences_held_out.jsonl"
 FILES = "files"  # the setting `annotators` where people compare
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -51,6 +51,8 @@ from paddock.train.parallel import Ranks, processes
 
 class RlhfSettings(StageSettings):
     """What the versions start from, and the settings of their parts, less what follows from the version."""
+
+    may_change: ClassVar[frozenset[str]] = frozenset({"versions"})
 
     model: str = Field(description="the folder of the fine-tuned checkpoint that every version starts from")
     data: tuple[Source, ...] = Field(min_length=1, description="prompts to learn from; adversarial ones have domain safety")
