@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,11 @@ def held_out(stage_dir: StageDir, step: int) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def edit_config(folder: Path, **changes: int) -> None:
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | changes))
+
+
 @pytest.fixture(scope="module")
 def complete(ppo_values: dict, reward_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory):
     """A complete run: its results and its folder."""
@@ -69,6 +76,47 @@ def test_the_papers_settings_are_the_defaults() -> None:
 def test_mini_batches_must_divide_the_batch(ppo_values: dict) -> None:
     with pytest.raises(SettingsError, match="batch_size 16 must be a multiple of mini_batch_size 6"):
         parse(PpoSettings, {**ppo_values, "mini_batch_size": 6}, "test")
+
+
+def test_keeping_the_last_weights_needs_no_word_on_patience(ppo_values: dict) -> None:
+    settings = parse(PpoSettings, {**ppo_values, "keep": "last"}, "test")
+    assert settings.patience is None
+    assert parse(PpoSettings, settings.model_dump(mode="json"), "test") == settings
+    with pytest.raises(SettingsError, match="patience waits for a better step"):
+        parse(PpoSettings, {**ppo_values, "keep": "last", "patience": 5}, "test")
+
+
+@pytest.mark.parametrize(
+    ("processes", "message"),
+    [(16, "mini_batch_size 8 must be a multiple of the number of processes, 16"), (3, "batch_size 16 must be a multiple")],
+)
+def test_batches_that_processes_do_not_divide_are_refused_before_any_work(
+    ppo_values: dict, processes: int, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"^{message}"):
+        ppo.set_up(parse(PpoSettings, {**ppo_values, "model": "not opened"}, "test"), replace(ALONE, size=processes))
+
+
+@pytest.mark.parametrize("name", ["helpfulness_reward", "safety_reward", "unseen_reward", "value_model"])
+def test_a_model_whose_context_is_shorter_is_refused_before_any_work(
+    ppo_values: dict, reward_folders: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(reward_folders["unseen"], tmp_path / "short")
+    edit_config(tmp_path / "short", max_position_embeddings=48)
+    values = {**ppo_values, name: str(tmp_path / "short")}
+    for look in (plan, partial(ppo.set_up, ranks=ALONE)):
+        with pytest.raises(SettingsError, match="short has a context of 48 tokens, and would have to read 160"):
+            look(parse(PpoSettings, values, "test"))
+    assert plan(parse(PpoSettings, {**values, "context": 48}, "test"))["iterations"] == 4
+
+
+def test_a_model_that_knows_fewer_ids_is_refused_before_any_work(
+    ppo_values: dict, reward_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(reward_folders["helpfulness"], tmp_path / "small")
+    edit_config(tmp_path / "small", vocab_size=300)
+    with pytest.raises(SettingsError, match=r"small knows 300 ids, and the policy .* may sample 320"):
+        ppo.set_up(parse(PpoSettings, {**ppo_values, "helpfulness_reward": str(tmp_path / "small")}, "test"), ALONE)
 
 
 def test_a_reward_model_of_another_tokenizer_is_refused(
@@ -131,7 +179,7 @@ def test_the_micro_batch_changes_nothing(ppo_values: dict, tmp_path: Path, size:
 
 
 def test_the_policy_rests_while_the_value_model_warms_up(ppo_values: dict, tmp_path: Path, pretrained: StageDir) -> None:
-    changes = {"value_warmup": 2, "iterations": 2, "keep": "last", "patience": None}
+    changes = {"value_warmup": 2, "iterations": 2, "keep": "last"}
     _, stage_dir = run(tmp_path, ppo_values, **changes)
     assert [row["policy_loss"] for row in rows(stage_dir)] == [None, None]
     assert all(row["value_gradient_norm"] > 0 for row in rows(stage_dir))
@@ -176,7 +224,7 @@ def test_rewards_are_of_the_sampled_ids_and_the_replys_last_token(ppo_values: di
 def test_the_run_is_a_function_of_its_seed(ppo_values: dict, tmp_path: Path) -> None:
     weights = []
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):
-        _, stage_dir = run(tmp_path / name, ppo_values, seed=seed, iterations=2, keep="last", patience=None)
+        _, stage_dir = run(tmp_path / name, ppo_values, seed=seed, iterations=2, keep="last")
         weights.append((stage_dir.model / "model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
 
@@ -227,9 +275,10 @@ def test_the_weights_kept_are_those_of_the_best_held_out_reward(ppo_values: dict
 
 
 def test_a_run_out_of_patience_ends_early(ppo_values: dict, tmp_path: Path) -> None:
-    changes = {"evaluate_every": 1, "patience": 2, "iterations": 40, "value_warmup": 40}  # the policy never changes
+    """Evaluations while the value model warms up, and the policy rests, try no one's patience."""
+    changes = {"evaluate_every": 1, "patience": 2, "iterations": 40, "value_warmup": 3, "learning_rate": 1e-30}
     results, stage_dir = run(tmp_path, ppo_values, **changes)
-    assert results["iterations"] == 2
+    assert results["iterations"] == 5
     assert results["kept_iteration"] == 0
     assert results["stopped_early"]
     first, *later = rows(stage_dir, "held_out")
@@ -239,7 +288,7 @@ def test_a_run_out_of_patience_ends_early(ppo_values: dict, tmp_path: Path) -> N
 def test_without_held_out_prompts_the_last_weights_are_kept(ppo_values: dict, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="keep: best judges by validation data"):
         parse(PpoSettings, {**ppo_values, "validation_share": 0.0}, "test")
-    changes = {"validation_share": 0.0, "keep": "last", "patience": None, "iterations": 2}
+    changes = {"validation_share": 0.0, "keep": "last", "iterations": 2}
     results, stage_dir = run(tmp_path, ppo_values, **changes)
     assert results["kept_iteration"] == 2
     assert results["scores"] == []
@@ -278,7 +327,7 @@ def test_the_value_model_begins_as_the_reward_model_or_as_what_is_asked(ppo_valu
 
 
 def test_a_run_with_shared_layers_keeps_them_as_they_were(ppo_values: dict, tmp_path: Path, pretrained: StageDir) -> None:
-    changes = {"shared_layers": 1, "value_model": str(pretrained.model), "keep": "last", "patience": None}
+    changes = {"shared_layers": 1, "value_model": str(pretrained.model), "keep": "last"}
     _, stage_dir = run(tmp_path, ppo_values, **changes)
     before, after = load_model(pretrained.model), load_model(stage_dir.model)
     changed = {

@@ -28,16 +28,16 @@ from torch import Tensor
 
 from paddock.backends.open import open_scorer
 from paddock.errors import SettingsError, TrainingError
-from paddock.model.checkpoint import model_from, read_config, value_model_from
+from paddock.model.checkpoint import model_from, value_model_from
 from paddock.model.generation import generate
 from paddock.model.scoring import LocalScorer
 from paddock.progress import ProgressLine, say
 from paddock.protocols import Sampling
 from paddock.run_dir import StageDir
 from paddock.stages.held_out import judged, means_of, read_replies, score_rows, write_replies
-from paddock.stages.ppo_settings import PpoSettings, longest_prompt, tokenizer_of
+from paddock.stages.ppo_settings import PpoSettings, longest_prompt, policy_config
 from paddock.stages.prompts import PromptData, Prompts, load_prompts
-from paddock.stages.rewards import RewardFunction, Rewards, open_rewards
+from paddock.stages.rewards import RewardFunction, Rewards, open_rewards, shared_tokenizer
 from paddock.stages.training import save_whole
 from paddock.text.tokenizer import Tokenizer
 from paddock.train import ppo
@@ -77,7 +77,9 @@ class Bench:
 
 def set_up(settings: PpoSettings, ranks: Ranks) -> Bench:
     """Read the prompts, and open every model. Raises PaddockError before any work where they do not fit together."""
-    tokenizer, config = tokenizer_of(settings), read_config(settings.model)
+    for name in ("batch_size", "mini_batch_size"):
+        ranks.share(getattr(settings, name), name)
+    config, tokenizer = policy_config(settings), shared_tokenizer(settings.model, *settings.other_models())
     prompts = load_prompts(settings, tokenizer, longest_prompt(settings, config))
     if settings.keep == "best" and not len(prompts.held_out):
         raise SettingsError("keep: best judges by held-out prompts, and there are none: give some, or set keep: last")
@@ -304,7 +306,7 @@ def evaluate(bench: Bench, progress: Progress, stage_dir: StageDir, log: Metrics
     log.append({"step": progress.step, "split": "held_out", **figures, "replies": len(rows), "seconds": seconds})
     progress.last_reward = reward = figures["reward"]
     progress.first_reward = reward if progress.first_reward is None else progress.first_reward
-    progress.evaluations_since_best += 1
+    progress.evaluations_since_best += progress.step > bench.settings.value_warmup  # until then the policy rests
     if not reward > (-math.inf if progress.best_reward is None else progress.best_reward):  # so that NaN is never the best
         return False
     progress.best_reward, progress.best_step, progress.evaluations_since_best = reward, progress.step, 0

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from paddock.backends.open import best_device
 from paddock.errors import SettingsError
-from paddock.model.checkpoint import read_config
+from paddock.model.checkpoint import LANGUAGE_MODEL, REWARD_MODEL, is_reward_model, read_config
 from paddock.model.config import ModelConfig
 from paddock.model.size import count_parameters
 from paddock.stages.encoding import CorpusSettings, count_rows
 from paddock.stages.prompts import prompt_rows
+from paddock.stages.rewards import shared_tokenizer
 from paddock.stages.training import FLOAT_BYTES, STATE_BYTES
 from paddock.text.readers import Source
-from paddock.text.tokenizer import Tokenizer
 from paddock.train.precision import estimate_seconds
 
 # A token is sampled, scored, and read by policy, reference and value model (two operations a parameter each, and two reward
@@ -77,7 +77,17 @@ class PpoSettings(CorpusSettings):
     keep: Literal["best", "last"] = Field(
         "best", description="the weights to end with: of the best held-out reward, or last"
     )
-    patience: int | None = Field(5, ge=1, description="evaluations without a better held-out reward before the run ends")
+    patience: int | None = Field(
+        5,
+        ge=1,
+        description="evaluations without a better one before the run ends, those of value_warmup not counted; None: never",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _impatient_for_the_best_alone(cls, values: Any) -> Any:
+        """The default patience waits for a better step, which `keep: last` does not look for."""
+        return {"patience": None, **values} if isinstance(values, dict) and values.get("keep") == "last" else values
 
     @model_validator(mode="after")
     def _divides(self) -> PpoSettings:
@@ -87,14 +97,18 @@ class PpoSettings(CorpusSettings):
 
     def inputs(self) -> list[str]:
         """The prompts, and every model."""
-        folders = (self.model, self.helpfulness_reward, self.safety_reward, self.unseen_reward, self.value_model)
         sources = (*self.data, *self.validation)
-        return list(dict.fromkeys([source.path for source in sources] + [folder for folder in folders if folder]))
+        return list(dict.fromkeys([*(source.path for source in sources), self.model, *self.other_models()]))
+
+    def other_models(self) -> Iterator[str]:
+        """The folders of the models that read what the policy samples."""
+        folders = (self.helpfulness_reward, self.safety_reward, self.unseen_reward, self.value_model)
+        return (folder for folder in folders if folder)
 
 
 def plan(settings: PpoSettings) -> dict[str, Any]:
     """What would be read and done: prompts, iterations, steps, and estimates of one device's memory and time."""
-    tokenizer, config = tokenizer_of(settings), read_config(settings.model)
+    config, tokenizer = policy_config(settings), shared_tokenizer(settings.model, *settings.other_models())
     counts = count_rows(prompt_rows(settings, tokenizer), lambda store: -(-store.summary.sequences // settings.batch_size))
     parameters = count_parameters(config)["total"]
     sequence_tokens = counts["tokens"] / counts["rows"] + settings.max_new_tokens
@@ -110,13 +124,23 @@ def plan(settings: PpoSettings) -> dict[str, Any]:
     }
 
 
-def tokenizer_of(settings: PpoSettings) -> Tokenizer:
-    """The policy's tokenizer. Raises SettingsError where a reward model has another, for all see the same ids."""
-    tokenizer = Tokenizer.load(Path(settings.model))
-    for folder in (settings.helpfulness_reward, settings.safety_reward, settings.unseen_reward, settings.value_model):
-        if folder and Tokenizer.load(Path(folder)) != tokenizer:
-            raise SettingsError(f"{folder} has another tokenizer than the policy {settings.model}: train it from that model")
-    return tokenizer
+def policy_config(settings: PpoSettings) -> ModelConfig:
+    """The policy's shape. Raises SettingsError where a model that reads its ids has too short a context, or lacks some."""
+    config = read_config(settings.model)
+    context = settings.context_for(config)
+    for folder in settings.other_models():
+        other = read_config(folder, REWARD_MODEL if is_reward_model(folder) else LANGUAGE_MODEL)
+        if other.context_length < context:
+            raise SettingsError(
+                f"{folder} has a context of {other.context_length} tokens, and would have to read {context}. "
+                f"Set context to {other.context_length} or less, or train it with a longer one"
+            )
+        if other.vocab_size < config.vocab_size:
+            raise SettingsError(
+                f"{folder} knows {other.vocab_size} ids, and the policy {settings.model} may sample {config.vocab_size}: "
+                "train it from that model"
+            )
+    return config
 
 
 def longest_prompt(settings: PpoSettings, config: ModelConfig) -> int:

@@ -75,10 +75,10 @@ class Ranks:
         if self.size > 1:
             dist.barrier()
 
-    def share(self, rows: int) -> range:
-        """This rank's part of `rows` rows. Raises SettingsError where they do not divide evenly."""
+    def share(self, rows: int, name: str = "batch_size") -> range:
+        """This rank's part of `rows` rows, as the setting `name` asks. Raises SettingsError where ranks do not divide it."""
         if rows % self.size:
-            raise SettingsError(f"batch_size {rows} must be a multiple of the number of processes, {self.size}")
+            raise SettingsError(f"{name} {rows} must be a multiple of the number of processes, {self.size}")
         part = rows // self.size
         return range(self.rank * part, (self.rank + 1) * part)
 
