@@ -65,7 +65,8 @@ def answer_prompts(
             break
         for at in going_on:
             histories[at] = (*histories[at], Message("user", requests[at][turn][0]))
-        answers = model.complete([Dialog(histories[at]) for at in going_on], sampling)
+        dialogs = [Dialog(histories[at], domain=prompts[at].dialog.domain) for at in going_on]
+        answers = model.complete(dialogs, sampling)
         ended = set()
         for at, (completion, *_) in zip(going_on, answers, strict=True):
             replies.append(_graded(prompts[at], histories[at], requests[at][turn][1], turn + 1, completion))

@@ -1,8 +1,9 @@
 """Grade a model on the miniature world's held-out prompts, against the truth.
 
-A model answers greedily. Or, with `replies`, what a policy replied at each evaluation of PPO is graded: the
-truth beside the reward that it learnt from. Every true figure has a 95% interval over prompts. No stage of the paper: it
-stands where people and judges stand for a real model, and they can be checked against it.
+A model answers greedily, or with the best of several replies by a reward model (`best_of`). Or, with `replies`, what a policy
+replied at each evaluation of PPO is graded: the truth beside the reward that it learnt from. Every true figure has a 95%
+interval over prompts. No stage of the paper: it stands where people and judges stand for a real model, and they can be
+checked against it.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from paddock.miniature import evaluation
 from paddock.miniature.evaluation import GradedReply, evaluate, grade_reply
 from paddock.miniature.tasks import GradedPrompt, read_prompts
 from paddock.progress import say
-from paddock.protocols import Completion
+from paddock.protocols import ChatModel, Completion
 from paddock.run_dir import StageDir, read_json_lines
 from paddock.settings import StageSettings
+from paddock.stages.best_of import BestOf
 from paddock.stages.held_out import evaluations, means_of
+from paddock.stages.replies import Sampler
 from paddock.text.dialog import Message
 
 HELD_OUT, SYSTEM_HELD_OUT = "prompts_held_out.jsonl", "system_held_out.jsonl"
@@ -39,6 +42,10 @@ class EvaluateWorldSettings(StageSettings):
         None, description="instead of a model: the folder held_out/ of a stage ppo, whose replies are graded step by step"
     )
     data: str = Field(description="the folder of the world: its held-out prompts are read")
+    best_of: int = Field(1, ge=1, description="replies to sample to each prompt; the one of the highest reward is graded")
+    temperature: float = Field(0.7, gt=0, description="of sampling for best_of; a single reply is greedy")
+    helpfulness_reward: str | None = Field(None, description="the reward model's folder for best_of")
+    safety_reward: str | None = Field(None, description="the safety reward model's folder for best_of")
     system_turns: int = Field(2, ge=1, description="turns of a dialog under a system message")
     seed: int = Field(0, ge=0, description="not used by greedy answers; kept with the run's other seeds")
 
@@ -46,11 +53,14 @@ class EvaluateWorldSettings(StageSettings):
     def _one_is_graded(self) -> EvaluateWorldSettings:
         if (self.model is None) == (self.replies is None):
             raise ValueError("either a model is graded or replies are: give one of model and replies")
+        if (self.best_of > 1) != (self.helpfulness_reward is not None):
+            raise ValueError("best_of chooses by helpfulness_reward: give both or neither")
         return self
 
     def inputs(self) -> list[str]:
-        """The model or the replies, and the world."""
-        return [path for path in (self.model, self.replies, self.data) if path]
+        """The model or the replies, the rewards that choose, and the world."""
+        folders = (self.model, self.replies, self.helpfulness_reward, self.safety_reward, self.data)
+        return [path for path in folders if path]
 
 
 def plan(settings: EvaluateWorldSettings) -> dict[str, Any]:
@@ -69,9 +79,7 @@ def run(settings: EvaluateWorldSettings, stage_dir: StageDir) -> dict[str, Any]:
     prompts, system_prompts = _prompts(settings)
     if settings.replies:
         return grade_evaluations(evaluations(Path(settings.replies)), prompts, stage_dir)
-    assert settings.model, "settings name a model or replies"
-    model = open_chat_model(settings.model)
-    figures, replies = evaluate(model, prompts, system_prompts, settings.system_turns)
+    figures, replies = evaluate(graded_model(settings), prompts, system_prompts, settings.system_turns)
     stage_dir.write_samples(reply.to_row() for reply in replies)
     scores = list(score_rows(figures))
     for row in scores:
@@ -80,6 +88,15 @@ def run(settings: EvaluateWorldSettings, stage_dir: StageDir) -> dict[str, Any]:
             say(f"{row['metric'].replace('_', ' ')} {row['estimate']:.3f} ({interval})")
     counts = {name: value for name, value in figures.items() if isinstance(value, int)}
     return {**counts, "scores": scores}
+
+
+def graded_model(settings: EvaluateWorldSettings) -> ChatModel:
+    """The model in its folder, or the best of its replies by its rewards."""
+    assert settings.model, "settings name a model or replies"
+    if settings.helpfulness_reward is None:
+        return open_chat_model(settings.model)
+    sampler = Sampler.open(settings.model, settings.helpfulness_reward, settings.safety_reward)
+    return BestOf(sampler, settings.best_of, settings.temperature)
 
 
 def grade_evaluations(files: Mapping[int, Path], prompts: Iterable[GradedPrompt], stage_dir: StageDir) -> dict[str, Any]:
