@@ -87,6 +87,13 @@ def test_held_out_pairs_are_those_of_held_out_prompts(gathered: tuple[StageDir, 
     assert all(is_held_out(preference.prompt, 0.3) for preference in held_out)
 
 
+def test_a_later_turn_is_held_out_with_the_first() -> None:
+    for number in range(100):
+        first = (Message("user", f"What is {number}?"),)
+        later = (*first, Message("assistant", "Five."), Message("user", "Sure?"))
+        assert is_held_out(later, 0.5) == is_held_out(first, 0.5)
+
+
 def test_about_the_share_of_all_prompts_is_held_out() -> None:
     prompts = [(Message("user", f"What is {n}?"),) for n in range(2000)]
     assert abs(sum(is_held_out(prompt, 0.2) for prompt in prompts) / 2000 - 0.2) < 0.04

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from paddock.errors import DataError
-from paddock.run_dir import StageDir
+from paddock.run_dir import StageDir, write_json_lines
 from paddock.settings import parse
 from paddock.stages.ppo_settings import PpoSettings
 from paddock.stages.prompts import Prompts, load_prompts
@@ -72,6 +73,18 @@ def test_prompts_that_leave_no_room_are_left_out_and_counted(settings: PpoSettin
     found = load_prompts(settings, pieces, longest=lengths[40])
     assert found.left_out == sum(length > lengths[40] for length in lengths) > 0
     assert len(found.train) + len(found.held_out) + found.left_out == 80
+
+
+def test_prompts_of_one_conversation_fall_on_one_side(ppo_values: dict, pieces: Tokenizer, tmp_path: Path) -> None:
+    first = [(Message("user", f"What is {number}?"),) for number in range(60)]
+    later = [(*messages, Message("assistant", "It."), Message("user", "Sure?")) for messages in first]
+    rows = ({"messages": [asdict(message) for message in messages]} for messages in first + later)
+    write_json_lines(tmp_path / "prompts.jsonl", rows)
+    values = {**ppo_values, "data": [str(tmp_path / "prompts.jsonl")], "validation_share": 0.3}
+    held_out = load_prompts(parse(PpoSettings, values, "test"), pieces, longest=144).held_out.dialogs
+    assert {len(dialog.messages) for dialog in held_out} == {1, 3}
+    openings = [dialog.messages[0].content for dialog in held_out]
+    assert len(openings) == 2 * len(set(openings))
 
 
 def test_where_no_prompt_leaves_room_the_error_says_what_to_change(

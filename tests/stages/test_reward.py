@@ -11,7 +11,7 @@ import torch
 
 from paddock.backends.open import open_scorer
 from paddock.errors import DataError
-from paddock.evaluate.reward_accuracy import ScoredPair
+from paddock.evaluate.reward_accuracy import ScoredPair, accuracy_rows
 from paddock.model.checkpoint import load_reward_model
 from paddock.run_dir import StageDir
 from paddock.settings import parse
@@ -19,13 +19,18 @@ from paddock.stages import reward
 from paddock.stages.reward import (
     RewardSettings,
     figures_of,
+    held_out_pairs,
     preference_loss,
+    preference_rows,
     ranking_loss,
     safety_loss,
     share_of_others,
     warmup_of,
 )
+from paddock.text.dialog import opening_of
 from paddock.text.pairs import LABELS, PairBatch
+from paddock.text.readers import ReadReport
+from paddock.text.tokenizer import Tokenizer
 
 RATINGS = ("significantly", "better", "slightly", "negligibly")
 
@@ -127,6 +132,30 @@ def test_held_out_pairs_are_scored_by_the_saved_model_as_scorers_open_it(reward_
     monkeypatch.setattr(reward, "open_scorer", opening)
     results = reward.run(parse(RewardSettings, {**reward_values, "epochs": 1}, "test"), StageDir(tmp_path / "reward"))
     assert (opened[0].model.mean, opened[0].model.std) == (results["reward_mean"], results["reward_std"])
+
+
+def test_pairs_of_one_conversation_fall_on_one_side_and_count_as_one(reward_values, preferences, tmp_path):
+    rows = [json.loads(line) for line in preferences.read_text().splitlines()]
+    later = [{"role": "assistant", "content": "Who?"}, {"role": "user", "content": "Anna."}]
+    longer = write_rows(tmp_path / "longer.jsonl", [{**row, "prompt": row["prompt"] + later} for row in rows])
+    settings = parse(RewardSettings, {**reward_values, "data": [str(preferences), str(longer)]}, "test")
+    found = preference_rows(settings, Tokenizer.load(Path(settings.model)), 160)
+    held_out = list(found.held_out())
+    assert {len(preference.prompt) for preference in held_out} == {1, 3}
+    openings = {opening_of(preference.prompt) for preference in held_out}
+    assert not openings & {opening_of(preference.prompt) for preference in found.learnt_from(ReadReport())}
+    scored = held_out_pairs(Constant(Tokenizer.load(Path(settings.model))), found, 160)
+    assert accuracy_rows([pair for pair, _ in scored])[0]["n"] == len(openings) < len(scored)
+
+
+class Constant:
+    """A scorer that tells nothing apart."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+
+    def score_ids(self, sequences):
+        return [0.0] * len(sequences)
 
 
 def test_a_dry_run_counts_what_a_run_reads(reward_values, trained):

@@ -88,18 +88,18 @@ class Rows(Generic[Item, Store]):
             yield from self.read(self.validation, ReadReport())
         elif self.validation_share:
             bound = self._bound()
-            yield from (row for row in self.read(self.data, ReadReport()) if _hash(self.key(row)) < bound)
+            yield from (row for row in self.read(self.data, ReadReport()) if place_of(self.key(row)) < bound)
 
     def learnt_from(self, report: ReadReport) -> Iterator[Item]:
         """The rows to train on; what is read, held-out rows included, is counted in `report`."""
         bound = 0 if self.validation or not self.validation_share else self._bound()
-        yield from (row for row in self.read(self.data, report) if _hash(self.key(row)) >= bound and self.learns(row))
+        yield from (row for row in self.read(self.data, report) if place_of(self.key(row)) >= bound and self.learns(row))
 
     def _bound(self) -> int:
         """The hash below which a row is held out: the share of all hashes, or enough for a single row of a small corpus."""
         bound, smallest = int(self.validation_share * HASHES), HASHES
         for row in self.read(self.data, ReadReport()):
-            smallest = min(smallest, _hash(self.key(row)))
+            smallest = min(smallest, place_of(self.key(row)))
             if smallest < bound:
                 return bound
         return smallest + 1
@@ -186,5 +186,6 @@ def _bytes_of(sources: tuple[Source, ...]) -> float:
     )
 
 
-def _hash(text: str) -> int:
+def place_of(text: str) -> int:
+    """A hash of `text`, from 0 up to HASHES, by which a share of all texts is picked."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,9 +28,10 @@ from paddock.progress import say
 from paddock.protocols import Completion, Sampling
 from paddock.run_dir import LABELLED, StageDir, atomic_write, hash_of, to_json, write_json_lines
 from paddock.settings import StageSettings
+from paddock.stages.encoding import HASHES, place_of
 from paddock.text.chat_format import tag_in
 from paddock.text.comparisons import Comparison, preference_row, read_comparisons
-from paddock.text.dialog import PREFERENCE_RATINGS, Dialog, Message, Preference
+from paddock.text.dialog import PREFERENCE_RATINGS, Dialog, Message, Preference, opening_of
 from paddock.text.pairs import encode_pairs
 from paddock.text.readers import OnBadRow, Source, read_preferences, read_prompts
 from paddock.text.tokenizer import Tokenizer
@@ -58,7 +59,7 @@ class PreferencesSettings(StageSettings):
     )
     max_new_tokens: int = Field(256, ge=1, description="tokens of a reply, at most")
     held_out_share: float = Field(
-        0.1, ge=0, lt=1, description="share of the prompts whose pairs are held out, by a hash of their text"
+        0.1, ge=0, lt=1, description="share of the prompts whose pairs are held out, by a hash of how they begin"
     )
     annotators: str = Field(
         FILES, description="who compares: files, that is people; or the folder of a miniature world, with simulated ones"
@@ -172,8 +173,8 @@ def prefers_unsafe(preference: Preference) -> bool:
 
 
 def is_held_out(prompt: Sequence[Message], share: float) -> bool:
-    """Whether a prompt's pairs are held out: the same answer in every run and version, whatever stands beside it."""
-    return int(hash_of([asdict(message) for message in prompt]), 16) < share * 2**64
+    """Whether the pairs of all prompts that begin so are held out: the same answer in every run, version and stage."""
+    return place_of(opening_of(prompt)) < share * HASHES
 
 
 def statistics_of(preferences: Sequence[Preference], tokenizer: Tokenizer) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from paddock.errors import DataError
 from paddock.stages.encoding import CorpusSettings, Rows
 from paddock.stages.rewards import is_tagged
 from paddock.text.chat_format import Encoded, encode_prompt
-from paddock.text.dialog import Dialog
+from paddock.text.dialog import Dialog, opening_of
 from paddock.text.packing import TokenStore, epoch_order
 from paddock.text.readers import ReadReport, Source, read_prompts
 from paddock.text.tokenizer import Tokenizer
@@ -58,7 +58,7 @@ class PromptData:
 
 
 def load_prompts(settings: CorpusSettings, tokenizer: Tokenizer, longest: int) -> PromptData:
-    """Read, split by a hash of each prompt's text, and encode; prompts over `longest` ids are left out and counted.
+    """Read, split by a hash of each prompt's opening, and encode; prompts over `longest` ids are left out and counted.
 
     Raises DataError for a bad row (by setting), and where no prompt is left to learn from.
     """
@@ -81,7 +81,7 @@ def load_prompts(settings: CorpusSettings, tokenizer: Tokenizer, longest: int) -
 
 
 def prompt_rows(settings: CorpusSettings, tokenizer: Tokenizer) -> Rows[Dialog, TokenStore]:
-    """The prompts: those with the same messages fall on the same side of the split."""
+    """The prompts: those that begin alike fall on the same side of the split."""
 
     def read(sources: tuple[Source, ...], report: ReadReport) -> Iterator[Dialog]:
         return read_prompts(sources, seed=settings.seed, on_bad_row=settings.on_bad_row, report=report)
@@ -94,13 +94,8 @@ def prompt_rows(settings: CorpusSettings, tokenizer: Tokenizer) -> Rows[Dialog, 
         validation=settings.validation,
         validation_share=settings.validation_share,
         read=read,
-        key=text_of,
-        size=lambda prompt: len(text_of(prompt)),
+        key=lambda prompt: opening_of(prompt.messages),
+        size=lambda prompt: len(json.dumps([asdict(message) for message in prompt.messages], ensure_ascii=False)),
         write=lambda folder, prompts: TokenStore.write(folder, encoded(prompts), tokenizer.vocab_size),
         open=TokenStore.open,
     )
-
-
-def text_of(prompt: Dialog) -> str:
-    """A prompt's messages as one text: what tells prompts apart."""
-    return json.dumps([asdict(message) for message in prompt.messages], ensure_ascii=False)

@@ -11,7 +11,6 @@ One epoch, since longer training over-fits; 512 pairs a step; a cosine to 10% af
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -32,9 +31,9 @@ from paddock.model.heads import RewardModel
 from paddock.model.scoring import LocalScorer
 from paddock.progress import say
 from paddock.run_dir import StageDir
-from paddock.stages.encoding import CorpusSettings, Rows, count_rows, encode_rows
+from paddock.stages.encoding import HASHES, CorpusSettings, Rows, count_rows, encode_rows, place_of
 from paddock.stages.training import plan_figures
-from paddock.text.dialog import PREFERENCE_RATINGS, Domain, Preference
+from paddock.text.dialog import PREFERENCE_RATINGS, Domain, Preference, opening_of
 from paddock.text.pairs import OverlongPair, PackedPairs, PairBatch, PairStore, encode_pairs, fitting_pairs
 from paddock.text.readers import ReadReport, Source, read_preferences
 from paddock.text.tokenizer import Tokenizer
@@ -47,7 +46,6 @@ MARGINS = {  # paper Table 27: significantly better, better, slightly better, ne
     "large": (3.0, 2.0, 1.0, 0.0),
 }
 LEAST_WARMUP = 5
-HASHES = 2**64
 
 
 class RewardSettings(CorpusSettings):
@@ -65,7 +63,7 @@ class RewardSettings(CorpusSettings):
     safety_loss_weight: float = Field(
         0.0, ge=0, description="of the auxiliary loss on safe and unsafe replies (paper A.3.4)"
     )
-    validation_share: float = Field(0.1, ge=0, lt=1, description="share of the pairs held out, by a hash of their prompt")
+    validation_share: float = Field(0.1, ge=0, lt=1, description="share of the pairs held out, by a hash of how they begin")
     overlong: OverlongPair = Field("refuse", description="stop at a pair longer than context, or skip and count it")
     batch_size: int = Field(512, ge=1, description="pairs of a step, over all ranks (paper 3.2.2)")
     learning_rate: float = Field(1e-5, gt=0, description="the peak (paper 3.2.2; 5e-6 for 70b)")
@@ -111,7 +109,7 @@ def run(settings: RewardSettings, stage_dir: StageDir) -> dict[str, Any]:
 
 
 def preference_rows(settings: RewardSettings, tokenizer: Tokenizer, context: int) -> Rows[Preference, PairStore]:
-    """The preferences: those of one prompt fall on the same side of the split."""
+    """The preferences: those of one conversation fall on the same side of the split."""
 
     def read(sources: tuple[Source, ...], report: ReadReport) -> Iterator[Preference]:
         return read_preferences(sources, seed=settings.seed, on_bad_row=settings.on_bad_row, report=report)
@@ -126,17 +124,17 @@ def preference_rows(settings: RewardSettings, tokenizer: Tokenizer, context: int
         validation=settings.validation,
         validation_share=settings.validation_share,
         read=read,
-        key=prompt_text,
-        size=lambda preference: len(prompt_text(preference)) + len(preference.chosen) + len(preference.rejected),
+        key=lambda preference: opening_of(preference.prompt),
+        size=lambda preference: len(text_of(preference)),
         write=write,
         open=PairStore.open,
-        learns=lambda preference: is_own(preference, settings) or _place(preference) < share * HASHES,
+        learns=lambda preference: is_own(preference, settings) or place_of(text_of(preference)) < share * HASHES,
     )
 
 
-def prompt_text(preference: Preference) -> str:
-    """The prompt as one text."""
-    return "\n".join(message.content for message in preference.prompt)
+def text_of(preference: Preference) -> str:
+    """A pair as one text: what tells pairs apart."""
+    return "\0".join([*(message.content for message in preference.prompt), preference.chosen, preference.rejected])
 
 
 def is_own(preference: Preference, settings: RewardSettings) -> bool:
@@ -153,12 +151,6 @@ def share_of_others(settings: RewardSettings) -> float:
         own, others = own + is_own(preference, settings), others + (not is_own(preference, settings))
     wanted = own * settings.other_share / (1 - settings.other_share)
     return min(wanted / others, 1.0) if others else 0.0
-
-
-def _place(preference: Preference) -> int:
-    """A hash of a pair, by which a share of all pairs is picked."""
-    text = f"{prompt_text(preference)}\0{preference.chosen}\0{preference.rejected}"
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 def packed(store: PairStore, settings: RewardSettings, context: int, epochs: int | None = None) -> PackedPairs:
@@ -248,7 +240,7 @@ def held_out_pairs(
     for place, chosen_score, rejected_score in zip(fitting, chosen, rejected, strict=True):
         preference, pair = preferences[place], encoded[place]
         scored_pair = ScoredPair(
-            prompt_text(preference),
+            opening_of(preference.prompt),
             chosen_score,
             rejected_score,
             len(pair.chosen) - pair.prompt_tokens,

@@ -26,7 +26,7 @@ from paddock.run_dir import StageDir
 from paddock.stages.encoding import CorpusSettings, Rows, count_rows, encode_rows
 from paddock.stages.training import finish, plan_figures
 from paddock.text.chat_format import Encoded, encode_dialogs
-from paddock.text.dialog import Dialog
+from paddock.text.dialog import Dialog, opening_of
 from paddock.text.packing import PackedDialogs, TokenStore
 from paddock.text.readers import ReadReport, Source, read_dialogs
 from paddock.text.tokenizer import Tokenizer
@@ -97,7 +97,7 @@ def dialog_rows(settings: SftSettings, tokenizer: Tokenizer, context: int) -> Ro
         validation=settings.validation,
         validation_share=settings.validation_share,
         read=read,
-        key=beginning_of,
+        key=lambda dialog: opening_of(dialog.messages),
         size=lambda dialog: len(json.dumps([asdict(message) for message in dialog.messages], ensure_ascii=False)),
         write=lambda folder, dialogs: TokenStore.write(
             folder, encode_within(tokenizer, dialogs, limit), tokenizer.vocab_size
@@ -117,12 +117,6 @@ def encode_within(tokenizer: Tokenizer, dialogs: Iterable[Dialog], limit: int | 
                 mend="Raise context, or set overlong: truncate to cut such dialogs at their end and count them",
             )
         yield encoded
-
-
-def beginning_of(dialog: Dialog) -> str:
-    """The system message and the first question."""
-    opening = [message.content for message in dialog.messages[:2] if message.role != "assistant"]
-    return "\n".join(opening)
 
 
 def prompt_of(dialog: Dialog) -> Dialog:

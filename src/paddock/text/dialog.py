@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -69,6 +70,15 @@ class Rating:
     item: str
     rater: str
     rating: float | str | None
+
+
+def opening_of(messages: Sequence[Message]) -> str:
+    """The system message and the first question: what tells conversations apart.
+
+    Prompts, pairs and dialogs that begin alike are held out, and counted in intervals, as one: what is learnt of one turn
+    tells of the next.
+    """
+    return "\n".join(message.content for message in messages[:2] if message.role != "assistant")
 
 
 def problem_with_order(roles: list[str]) -> str | None:
