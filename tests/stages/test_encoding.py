@@ -72,6 +72,13 @@ def test_a_share_too_small_for_a_small_corpus_holds_out_one_row() -> None:
     assert len(list(rows_of(["one", "two", "three"], 1e-9).held_out())) == 1
 
 
+def test_the_one_row_held_out_of_a_small_corpus_is_one_that_judges(tmp_path: Path) -> None:
+    rows = replace(rows_of(["one", "two", "three", "four"], 1e-9), judges=lambda word: word == "two")
+    assert "two" in list(rows.held_out())
+    encoded = encode_rows(rows, tmp_path, ALONE)
+    assert encoded.validation.tokens.tolist() == [*map(ord, "two")]
+
+
 def test_without_a_share_nothing_is_held_out() -> None:
     rows = rows_of(["one", "two"], 0.0)
     assert learnt(rows) == ["one", "two"]

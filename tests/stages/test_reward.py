@@ -98,20 +98,38 @@ def test_it_learns_to_order_pairs_of_prompts_that_it_never_saw(trained):
 def test_what_is_saved_scores_as_it_did(trained):
     rows = [json.loads(line) for line in trained.samples_file.read_text().splitlines()]
     model = load_reward_model(trained.model)
-    scores = [row[f"{side}_score"] for row in rows for side in ("chosen", "rejected")]
+    own = [row for row in rows if row["domain"] == "helpfulness"]
+    scores = [row[f"{side}_score"] for row in own for side in ("chosen", "rejected")]
     assert (model.mean, model.std) == pytest.approx((np.mean(scores), np.std(scores)))
-    assert len(rows) == trained.read_results()["held_out_pairs"]
+    assert len(own) == trained.read_results()["held_out_pairs"] < len(rows)
+
+
+def test_figures_are_those_of_the_models_own_domain_and_the_other_has_a_row():
+    own = [ScoredPair("a", 3.0, 1.0, 3, 3, domain="safety"), ScoredPair("b", 1.0, 3.0, 3, 3)]
+    other = [ScoredPair("c", -9.0, -7.0, 3, 3, domain="helpfulness")]
+    figures = figures_of(own + other, "safety")
+    assert (figures["accuracy"], figures["reward_mean"], figures["reward_std"]) == (0.5, 2.0, 1.0)
+    assert (figures["held_out_pairs"], figures["held_out_pairs_of_other_domain"]) == (2, 1)
+    assert figures["calibration"] == figures_of(own, "safety")["calibration"]
+    rows = {(row["metric"], row["group"]): row["estimate"] for row in figures["scores"]}
+    assert rows["reward_accuracy", "overall"] == 0.5
+    assert rows["reward_accuracy", "domain: helpfulness"] == 0.0
+
+
+def test_the_validation_loss_is_that_of_the_own_domain(trained):
+    results = trained.read_results()
+    assert results["data"]["validation"]["sequences"] == 2 * results["held_out_pairs"]
 
 
 def test_the_statistics_are_table_6s(trained):
     data = trained.read_results()["data"]
-    assert data["comparisons"] + trained.read_results()["held_out_pairs"] == 120
+    assert data["comparisons"] + len(trained.samples_file.read_text().splitlines()) == 120
     assert data["turns"] == 1.0
     assert data["tokens_an_example"] == pytest.approx(data["tokens_a_prompt"] + data["tokens_a_reply"])
 
 
 def test_one_held_out_prompt_has_an_accuracy_without_an_interval():
-    row = figures_of([ScoredPair("p", 1.0, 0.0, 3, 3)])["scores"][0]
+    row = figures_of([ScoredPair("p", 1.0, 0.0, 3, 3)], "helpfulness")["scores"][0]
     assert (row["estimate"], row["lower"], row["upper"]) == (1.0, None, None)
 
 

@@ -59,8 +59,13 @@ class CorpusSettings(TrainingSettings):
 
 
 def everything(_: Any) -> bool:
-    """Learn from every row."""
+    """Every row learns and judges."""
     return True
+
+
+def nothing(_: Any) -> bool:
+    """No row is held out."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Rows(Generic[Item, Store]):
 
     `read` gives the rows of some sources; `key` is the text whose hash decides the side of the split; `size` is about how
     many bytes a row takes in its file; `write` encodes rows into a folder as they come, and `open` maps them into memory.
-    `learns` leaves rows out of those to train on.
+    `learns` leaves rows out of those to train on, `judges` out of those whose loss is the validation loss.
     """
 
     data: tuple[Source, ...]
@@ -81,28 +86,32 @@ class Rows(Generic[Item, Store]):
     write: Callable[[Path, Iterable[Item]], StoreSummary]
     open: Callable[[Path], Store]
     learns: Callable[[Item], bool] = everything
+    judges: Callable[[Item], bool] = everything
 
     def held_out(self) -> Iterator[Item]:
         """The rows held out for validation, in the order in which they are read."""
         if self.validation:
             yield from self.read(self.validation, ReadReport())
         elif self.validation_share:
-            bound = self._bound()
-            yield from (row for row in self.read(self.data, ReadReport()) if place_of(self.key(row)) < bound)
+            yield from filter(self._is_held_out(), self.read(self.data, ReadReport()))
 
     def learnt_from(self, report: ReadReport) -> Iterator[Item]:
         """The rows to train on; what is read, held-out rows included, is counted in `report`."""
-        bound = 0 if self.validation or not self.validation_share else self._bound()
-        yield from (row for row in self.read(self.data, report) if place_of(self.key(row)) >= bound and self.learns(row))
+        shares = self.validation_share and not self.validation
+        is_held_out = self._is_held_out() if shares else nothing
+        yield from (row for row in self.read(self.data, report) if not is_held_out(row) and self.learns(row))
 
-    def _bound(self) -> int:
-        """The hash below which a row is held out: the share of all hashes, or enough for a single row of a small corpus."""
+    def _is_held_out(self) -> Callable[[Item], bool]:
+        """Whether a row is of the share held out: its hash is below the share of all hashes.
+
+        Where no row that judges is, the one of them with the smallest hash is held out, with its copies.
+        """
         bound, smallest = int(self.validation_share * HASHES), HASHES
-        for row in self.read(self.data, ReadReport()):
+        for row in filter(self.judges, self.read(self.data, ReadReport())):
             smallest = min(smallest, place_of(self.key(row)))
             if smallest < bound:
-                return bound
-        return smallest + 1
+                break
+        return lambda row: (place := place_of(self.key(row))) < bound or place == smallest
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,7 @@ def encode_rows(rows: Rows[Item, Store], folder: Path, ranks: Ranks) -> EncodedR
         train = rows.write(folder / "train", rows.learnt_from(report))
         validation = None
         if rows.validation or rows.validation_share:
-            validation = rows.write(folder / "validation", rows.held_out())
+            validation = rows.write(folder / "validation", filter(rows.judges, rows.held_out()))
         figures = {
             "rows": report.rows,
             "skipped": dict(report.skipped),

@@ -6,6 +6,9 @@ next-token head. The loss of a pair is -log sigmoid(r_chosen - r_rejected - m), 
 `safety_loss_weight` times the mean, over both replies, of the cross-entropy of sigmoid(r) against "the reply is safe". It
 gives the score's zero its meaning, which the threshold of 0.15 in reinforcement learning rests on.
 
+Accuracy, calibration, validation loss and the scores' mean and deviation are those of held-out pairs of the model's own
+domain; how well it orders the other domain's is a row of its own (Tables 7 and 8).
+
 One epoch, since longer training over-fits; 512 pairs a step; a cosine to 10% after 3% of warm-up, at least 5 steps.
 """
 
@@ -33,7 +36,7 @@ from paddock.progress import say
 from paddock.run_dir import StageDir
 from paddock.stages.encoding import HASHES, CorpusSettings, Rows, count_rows, encode_rows, place_of
 from paddock.stages.training import plan_figures
-from paddock.text.dialog import PREFERENCE_RATINGS, Domain, Preference, opening_of
+from paddock.text.dialog import DOMAINS, PREFERENCE_RATINGS, Domain, Preference, opening_of
 from paddock.text.pairs import OverlongPair, PackedPairs, PairBatch, PairStore, encode_pairs, fitting_pairs
 from paddock.text.readers import ReadReport, Source, read_preferences
 from paddock.text.tokenizer import Tokenizer
@@ -103,7 +106,7 @@ def run(settings: RewardSettings, stage_dir: StageDir) -> dict[str, Any]:
         results: dict[str, Any] = {}
         if ranks.is_first:
             save(state, config, tokenizer, stage_dir)
-            results = judge(rows, context, stage_dir, fitted.setup.precision)
+            results = judge(rows, context, settings.domain, stage_dir, fitted.setup.precision)
         ranks.wait()
         return {**fitted.results, **results, "data": {**encoded.figures, "fill": train.fill, **statistics_of(encoded.train)}}
 
@@ -128,7 +131,10 @@ def preference_rows(settings: RewardSettings, tokenizer: Tokenizer, context: int
         size=lambda preference: len(text_of(preference)),
         write=write,
         open=PairStore.open,
-        learns=lambda preference: is_own(preference, settings) or place_of(text_of(preference)) < share * HASHES,
+        judges=lambda preference: is_own(preference.domain, settings.domain),
+        learns=lambda preference: (
+            is_own(preference.domain, settings.domain) or place_of(text_of(preference)) < share * HASHES
+        ),
     )
 
 
@@ -137,18 +143,19 @@ def text_of(preference: Preference) -> str:
     return "\0".join([*(message.content for message in preference.prompt), preference.chosen, preference.rejected])
 
 
-def is_own(preference: Preference, settings: RewardSettings) -> bool:
-    """Whether a pair is of the model's own domain."""
-    return preference.domain in (None, settings.domain)
+def is_own(domain: str | None, own: Domain) -> bool:
+    """Whether a pair of `domain` counts as one of the model's `own`: it does where its domain is not known."""
+    return domain in (None, own)
 
 
 def share_of_others(settings: RewardSettings) -> float:
     """Which share of the other domain's pairs to learn from, so that they make up `other_share` of all."""
     if settings.other_share is None:
         return 1.0
-    own = others = 0
+    counts = Counter[bool]()
     for preference in read_preferences(settings.data, seed=settings.seed, on_bad_row=settings.on_bad_row):
-        own, others = own + is_own(preference, settings), others + (not is_own(preference, settings))
+        counts[is_own(preference.domain, settings.domain)] += 1
+    own, others = counts[True], counts[False]
     wanted = own * settings.other_share / (1 - settings.other_share)
     return min(wanted / others, 1.0) if others else 0.0
 
@@ -210,18 +217,20 @@ def save(state: dict[str, Tensor], config: ModelConfig, tokenizer: Tokenizer, st
     save_reward_model(model, stage_dir.model, tokenizer)
 
 
-def judge(rows: Rows[Preference, PairStore], context: int, stage_dir: StageDir, precision: torch.dtype) -> dict[str, Any]:
+def judge(
+    rows: Rows[Preference, PairStore], context: int, domain: Domain, stage_dir: StageDir, precision: torch.dtype
+) -> dict[str, Any]:
     """Let the saved model score the held-out pairs, on the run's device and in its precision. Returns its figures.
 
-    The mean and the deviation of the scores are saved with the model, and the pairs go to `samples.jsonl`.
+    The mean and the deviation of the scores on the model's own domain are saved with it; all pairs go to `samples.jsonl`.
     """
     scorer = open_scorer(stage_dir.model)
     with torch.autocast(best_device().type, precision, enabled=precision != torch.float32):
         pairs = held_out_pairs(scorer, rows, context)
     stage_dir.write_samples(sample_row(pair, preference) for pair, preference in pairs)
-    if not pairs:
+    results = figures_of([pair for pair, _ in pairs], domain)
+    if not results:
         return {}
-    results = figures_of([pair for pair, _ in pairs])
     scorer.model.mean, scorer.model.std = results["reward_mean"], results["reward_std"]
     save_reward_model(scorer.model, stage_dir.model, scorer.tokenizer)
     return results
@@ -254,18 +263,26 @@ def held_out_pairs(
     return scored
 
 
-def figures_of(pairs: list[ScoredPair]) -> dict[str, Any]:
-    """The figures of the held-out pairs: accuracies, calibration, the scores' mean and standard deviation."""
-    scores = accuracy_rows(pairs)
+def figures_of(pairs: list[ScoredPair], domain: Domain) -> dict[str, Any]:
+    """The figures of the held-out pairs of `domain`: accuracies, calibration, the scores' mean and standard deviation.
+
+    The other domain's pairs have rows of `scores` of their own. Where `domain` has no pair, there are no figures.
+    """
+    own = [pair for pair in pairs if is_own(pair.domain, domain)]
+    if not own:
+        return {}
+    others = [row for row in accuracy_rows(pairs) if row["group"] in {f"domain: {o}" for o in DOMAINS if o != domain}]
+    scores = accuracy_rows(own) + others
     accuracy = scores[0]
     say(f"reward accuracy {accuracy['estimate']:.3f} ({interval_of(accuracy)}, n {accuracy['n']} prompts)")
-    mean, std = reward_statistics(pairs)
+    mean, std = reward_statistics(own)
     return {
         "accuracy": accuracy["estimate"],
-        "held_out_pairs": len(pairs),
+        "held_out_pairs": len(own),
+        "held_out_pairs_of_other_domain": len(pairs) - len(own),
         "reward_mean": mean,
         "reward_std": std,
-        "calibration": calibration(pairs),
+        "calibration": calibration(own),
         "scores": scores,
     }
 
