@@ -259,10 +259,10 @@ def test_held_out_rewards_combine_as_the_paper_says(complete, prompts: Path) -> 
 
 def test_the_weights_kept_are_those_of_the_best_held_out_reward(ppo_values: dict, tmp_path: Path) -> None:
     results, stage_dir = run(tmp_path, ppo_values, iterations=6, evaluate_every=1, keep_saves=9, learning_rate=3e-3)
-    rewards = [row["reward"] for row in rows(stage_dir, "held_out")]
+    rewards = [row["penalised_reward"] for row in rows(stage_dir, "held_out")]
     best = int(np.argmax(rewards))
     assert results["kept_iteration"] == best
-    assert results["best_reward"] == rewards[best]
+    assert results["best_penalised_reward"] == rewards[best]
     _, tensors = Saves(stage_dir.checkpoints, 9, ALONE).read(best)
     for name, parameter in load_model(stage_dir.model).named_parameters():
         assert torch.equal(parameter, tensors[f"model.policy.{name}"]), name
@@ -270,8 +270,59 @@ def test_the_weights_kept_are_those_of_the_best_held_out_reward(ppo_values: dict
         json.dumps(row, ensure_ascii=False) for row in held_out(stage_dir, best)[:2]
     ]
     estimates = {(row["metric"], row["group"]): row["estimate"] for row in results["scores"]}
-    assert estimates["held_out_reward", "overall"] == pytest.approx(rewards[best])
-    assert estimates["held_out_reward", "policy: before PPO"] == pytest.approx(rewards[0])
+    after, before = ([row["reward"] for row in held_out(stage_dir, step)] for step in (best, 0))
+    assert estimates["held_out_reward", "overall"] == pytest.approx(np.mean(after))
+    assert estimates["held_out_reward", "policy: before PPO"] == pytest.approx(np.mean(before))
+    assert estimates["held_out_reward_gain", "overall"] == pytest.approx(np.mean(after) - np.mean(before))
+    assert results["chosen_on_reported_prompts"], "so few prompts are not halved"
+
+
+def test_kl_is_reported_of_the_held_out_replies_of_the_iteration_that_is_kept(complete) -> None:
+    results, stage_dir = complete
+    replies = held_out(stage_dir, results["kept_iteration"])
+    (kl,) = [row["estimate"] for row in results["scores"] if (row["metric"], row["group"]) == ("held_out_kl", "overall")]
+    assert kl == pytest.approx(np.mean([reply["kl"] for reply in replies]))
+    for row in rows(stage_dir, "held_out"):
+        kls = [reply["kl"] for reply in held_out(stage_dir, row["step"])]
+        assert row["kl"] == pytest.approx(np.mean(kls))
+        assert any(kls) == (row["step"] > 1), "pi_0 has none, and the policy rests in the first iteration"
+
+
+def test_the_kl_of_a_held_out_reply_is_that_of_its_tokens(ppo_values: dict) -> None:
+    """Summed over its tokens, each model alone on the whole sequence."""
+    bench = ppo.set_up(parse(PpoSettings, {**ppo_values, "temperature": 0.7}, "test"), ALONE)
+    with torch.no_grad():
+        for parameter in bench.models.policy.model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    replies = ppo.sample(bench, bench.prompts.held_out, (1, 0))
+    for reply, found in zip(replies, ppo.kl_of(bench, replies), strict=True):
+        sums = []
+        for model in (bench.models.policy.model, bench.models.reference):
+            log_probs = (model(torch.tensor([reply.sequence[:-1]]))[0] / 0.7).log_softmax(-1)
+            some = log_probs[len(reply.prompt) - 1 :]
+            sums.append(some.gather(1, torch.tensor(reply.ids)[:, None]).sum().item())
+        assert found == pytest.approx(sums[0] - sums[1], abs=1e-3)
+
+
+def test_of_enough_prompts_one_half_chooses_the_step_and_the_other_tells_how_good_it_is(
+    ppo_values: dict, tmp_path: Path
+) -> None:
+    changes = {"validation_share": 0.6, "iterations": 2, "evaluate_every": 1, "learning_rate": 1e-2, "value_warmup": 0}
+    results, stage_dir = run(tmp_path, ppo_values, **changes)
+    assert not results["chosen_on_reported_prompts"]
+    after = held_out(stage_dir, results["kept_iteration"])
+    others = [row["reward"] for row in after if not row["chooses"]]
+    assert results["data"]["reported_prompts"] == len(others)
+    assert abs(len(after) - 2 * len(others)) <= 1
+    by_name = {(row["metric"], row["group"]): row for row in results["scores"]}
+    assert by_name["held_out_reward", "overall"]["estimate"] == pytest.approx(np.mean(others))
+    assert by_name["held_out_reward", "overall"]["n"] == len(others)
+
+
+def test_the_value_models_explained_variance_after_its_warm_up_is_a_result(complete) -> None:
+    results, stage_dir = complete
+    second = rows(stage_dir)[1]  # the first iteration warms up
+    assert results["explained_variance_after_warmup"] == second["explained_variance"]
 
 
 def test_a_run_out_of_patience_ends_early(ppo_values: dict, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
 An iteration: the policy samples a reply to each of 512 prompts; the reward models score them; policy, value model and
 reference (pi_0, the policy before PPO) are evaluated on the sampled ids; advantages follow; and the policy and the value
 model take one step a mini-batch of 64. AdamW (0.9, 0.95, 1e-5), weight decay 0.1, clip 0.2, a constant 1e-6, and early
-stopping on held-out prompts: of the mean reward logit(R_c) there, without the KL term, at the sampling temperature.
+stopping on held-out prompts: of the mean R~c there, without the KL term, at the sampling temperature.
 
 Where the paper is silent: values, GAE (gamma 1, lambda 0.95) and their clipping are the usual ones; the KL is charged token
 by token within the reward; the value model begins as the helpfulness reward model, and learns alone for a few iterations;
@@ -34,7 +34,16 @@ from paddock.model.scoring import LocalScorer
 from paddock.progress import ProgressLine, say
 from paddock.protocols import Sampling
 from paddock.run_dir import StageDir
-from paddock.stages.held_out import judged, means_of, read_replies, score_rows, write_replies
+from paddock.stages.held_out import (
+    choosing,
+    judged,
+    means_of,
+    penalised_reward,
+    read_replies,
+    reward_scale,
+    score_rows,
+    write_replies,
+)
 from paddock.stages.ppo_settings import PpoSettings, longest_prompt, policy_config
 from paddock.stages.prompts import PromptData, Prompts, load_prompts
 from paddock.stages.rewards import RewardFunction, Rewards, open_rewards, shared_tokenizer
@@ -102,12 +111,12 @@ class Progress:
     tokens: int = 0  # sampled and learnt from
     seconds: float = 0.0
     metrics_bytes: int = 0
-    first_reward: float | None = None  # on held-out prompts, before the first iteration
-    last_reward: float | None = None
+    reward_scale: tuple[float, float] | None = None  # mean and deviation on the choosing prompts, before PPO
+    last_reward: float | None = None  # penalised, on the choosing prompts
     best_reward: float | None = None
     best_step: int | None = None
     evaluations_since_best: int = 0
-    kl: float | None = None  # of the last iteration
+    explained_variance: float | None = None  # of the first iteration in which the policy learns, before its steps
 
 
 def train(bench: Bench, stage_dir: StageDir) -> Progress:
@@ -128,12 +137,14 @@ def train(bench: Bench, stage_dir: StageDir) -> Progress:
         ) as log,
         ProgressLine("ppo", settings.iterations, progress.step) if ranks.is_first else nullcontext() as line,
     ):
-        if progress.step == 0 and progress.first_reward is None and len(bench.prompts.held_out):
+        if progress.reward_scale is None and len(bench.prompts.held_out):
             evaluate(bench, progress, stage_dir, log)
             save()
         while progress.step < settings.iterations and not out_of_patience(progress, settings):
             row = iterate(bench, progress.step)
-            progress.step, progress.tokens, progress.kl = progress.step + 1, progress.tokens + row["tokens"], row["kl"]
+            if progress.step == settings.value_warmup:
+                progress.explained_variance = row["explained_variance"]
+            progress.step, progress.tokens = progress.step + 1, progress.tokens + row["tokens"]
             progress.seconds = time.monotonic() - began
             step, last = progress.step, progress.step == settings.iterations
             if last or step % settings.log_every == 0:
@@ -293,24 +304,36 @@ def evaluate(bench: Bench, progress: Progress, stage_dir: StageDir, log: Metrics
 
     The random numbers are the same in every evaluation, so that what differs is the policy.
     """
-    began, ranks, prompts = time.monotonic(), bench.ranks, bench.prompts.held_out
-    share = range(len(prompts) * ranks.rank // ranks.size, len(prompts) * (ranks.rank + 1) // ranks.size)
-    mine = prompts.take(share)
+    began, settings, ranks, prompts = time.monotonic(), bench.settings, bench.ranks, bench.prompts.held_out
+    rounded_up = -(-len(prompts) // ranks.size) * ranks.size  # all ranks answer as many: the last ones some prompts again
+    mine = prompts.take(place % len(prompts) for place in ranks.share(rounded_up))
     replies = sample(bench, mine, (1, ranks.rank))
-    rows = judged(mine, replies, bench.rewards, bench.unseen, bench.tokenizer)
-    rows = [row for part in ranks.gather(rows) for row in part]
+    rows = judged(mine, replies, kl_of(bench, replies), bench.rewards, bench.unseen, bench.tokenizer)
+    rows = [row for part in ranks.gather(rows) for row in part][: len(prompts)]
+    rows = [{**row, "chooses": chooses} for row, chooses in zip(rows, choosing(prompts, settings.keep), strict=True)]
     if ranks.is_first:
         write_replies(stage_dir, progress.step, rows)
-    figures = means_of(rows)
+    progress.reward_scale = progress.reward_scale or reward_scale(rows)
+    reward = penalised_reward(rows, progress.reward_scale, settings.missing_eos_penalty)
+    figures = {**means_of(rows), "penalised_reward": reward}
     seconds = progress.seconds + time.monotonic() - began
     log.append({"step": progress.step, "split": "held_out", **figures, "replies": len(rows), "seconds": seconds})
-    progress.last_reward = reward = figures["reward"]
-    progress.first_reward = reward if progress.first_reward is None else progress.first_reward
-    progress.evaluations_since_best += progress.step > bench.settings.value_warmup  # until then the policy rests
+    progress.last_reward = reward
+    progress.evaluations_since_best += progress.step > settings.value_warmup  # until then the policy rests
     if not reward > (-math.inf if progress.best_reward is None else progress.best_reward):  # so that NaN is never the best
         return False
     progress.best_reward, progress.best_step, progress.evaluations_since_best = reward, progress.step, 0
-    return bench.settings.keep == "best"
+    return settings.keep == "best"
+
+
+def kl_of(bench: Bench, replies: Sequence[Reply]) -> list[float]:
+    """The k1 estimate of KL(pi_theta || pi_0) of each reply, in nats. A collective: every rank must call it."""
+    settings = bench.settings
+    rollout = bench.models.roll_out(
+        replies, temperature=settings.temperature, mini_batch_size=len(replies), rows=settings.micro_batch_size
+    )
+    kl: list[float] = ppo.kl_k1(rollout.log_probs, rollout.reference_log_probs, rollout.mask).sum(1).tolist()
+    return kl
 
 
 def shown(row: dict[str, Any], progress: Progress) -> dict[str, str]:
@@ -323,35 +346,40 @@ def shown(row: dict[str, Any], progress: Progress) -> dict[str, str]:
     return {**figures, "speed": f"{progress.tokens / progress.seconds:,.0f} tok/s"}
 
 
-def counts(prompts: PromptData) -> dict[str, int]:
-    """How many prompts there are of each kind."""
+def counts(prompts: PromptData, keep: str) -> dict[str, int]:
+    """How many prompts there are of each kind; `reported_prompts` are those that scores are of."""
+    held_out, chosen_by = len(prompts.held_out), sum(choosing(prompts.held_out, keep))
     return {
         "prompts": len(prompts.train),
         "safety_prompts": sum(prompts.train.is_safety),
-        "held_out_prompts": len(prompts.held_out),
+        "held_out_prompts": held_out,
+        "reported_prompts": held_out - chosen_by or held_out,
         "prompts_left_out": prompts.left_out,
     }
 
 
 def results_of(progress: Progress, bench: Bench, stage_dir: StageDir) -> dict[str, Any]:
-    """The figures of `results.json`; scores are of the weights that are kept, beside those of the policy before PPO."""
-    settings, ranks = bench.settings, bench.ranks
+    """The figures of `results.json`; scores are of the weights that are kept, beside those of the policy before PPO.
+
+    `chosen_on_reported_prompts`: whether the kept iteration is the best of many on the very prompts that the scores are of.
+    """
+    settings, ranks, data = bench.settings, bench.ranks, counts(bench.prompts, bench.settings.keep)
     energy = energy_of(progress.seconds, ranks.size, ranks.device, settings.watts)
     kept = kept_step(progress, settings)
     return {
         "iterations": progress.step,
         "kept_iteration": kept,
         "stopped_early": progress.step < settings.iterations,
-        "first_reward": progress.first_reward,
-        "best_reward": progress.best_reward,
-        "last_reward": progress.last_reward,
-        "kl": progress.kl,
+        "chosen_on_reported_prompts": settings.keep == "best" and data["reported_prompts"] == data["held_out_prompts"],
+        "best_penalised_reward": progress.best_reward,
+        "last_penalised_reward": progress.last_reward,
+        "explained_variance_after_warmup": progress.explained_variance,
         "tokens": progress.tokens,
         "seconds": progress.seconds,
         "device_hours": energy["device_hours"],
         "energy": energy,
         "precision": str(bench.models.policy.precision).removeprefix("torch."),
         "processes": ranks.size,
-        "data": counts(bench.prompts),
+        "data": data,
         "scores": list(score_rows(stage_dir, kept)) if len(bench.prompts.held_out) else [],
     }

@@ -75,7 +75,7 @@ class PpoSettings(CorpusSettings):
     evaluate_every: int = Field(10, ge=1, description="iterations between evaluations on held-out prompts")
     save_every: int = Field(10, ge=1, description="iterations between saves for resuming")
     keep: Literal["best", "last"] = Field(
-        "best", description="the weights to end with: of the best held-out reward, or last"
+        "best", description="the weights to end with: of the best penalised_reward on held-out prompts, or last"
     )
     patience: int | None = Field(
         5,
