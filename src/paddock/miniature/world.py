@@ -21,7 +21,7 @@ from paddock.progress import say
 from paddock.run_dir import StageDir, atomic_folder, to_json
 from paddock.settings import StageSettings
 
-WORLD_VERSION = 3
+WORLD_VERSION = 4
 """Raised with every change that alters a file of the world; docs/miniature.md logs what each version changed."""
 
 
@@ -45,8 +45,8 @@ class WorldSettings(StageSettings):
     held_out_share: float = Field(
         0.12, gt=0, lt=1, description="share of all payloads that no question of training asks about"
     )
-    unknown_rate: float = Field(0.15, ge=0, le=1, description='share of helpful answers that are "I do not know."')
-    wrong_rate: float = Field(0.1, ge=0, le=1, description="share of helpful answers that are near misses")
+    unknown_rate: float = Field(0.27, ge=0, le=1, description='share of helpful answers that are "I do not know."')
+    wrong_rate: float = Field(0.05, ge=0, le=1, description="share of helpful answers that are near misses")
     complying_rate: float = Field(
         0.38, ge=0, le=1 / MOST_GULLIBLE, description="share of answers to harmful requests that comply, over all styles"
     )

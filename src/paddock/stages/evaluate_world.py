@@ -1,8 +1,8 @@
 """Grade a model on the miniature world's held-out prompts, against the truth.
 
-A model answers greedily, or with the best of several replies by a reward model (`best_of`). Or, with `replies`, what a policy
-replied at each evaluation of PPO is graded: the truth beside the reward that it learnt from. Every true figure has a 95%
-interval over prompts. No stage of the paper: it stands where people and judges stand for a real model, and they can be
+A model answers greedily, or with the best of several replies by a reward model (`best_of`). Or, with `replies`, what a
+policy replied at each evaluation of PPO is graded: the truth beside the reward that it learnt from. Every true figure has a
+95% interval over prompts. No stage of the paper: it stands where people and judges stand for a real model, and they can be
 checked against it.
 """
 
