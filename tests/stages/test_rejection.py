@@ -28,6 +28,7 @@ from paddock.stages.rejection import (
     run,
 )
 from paddock.stages.replies import ReplyStore, Sampler, ScoredReply, Scores, probability
+from paddock.stages.rewards import UNSAFE_LOGIT
 from paddock.text.dialog import Dialog, Message
 from paddock.text.readers import read_dialogs, read_prompts
 from paddock.text.tokenizer import Tokenizer, train_tokenizer
@@ -93,6 +94,12 @@ def test_best_replies_below_the_least_reward_are_left_out() -> None:
     assert [kept.prompt for kept in best_of_versions(pool, 0.39)] == [prompt("0.6"), prompt("0.4")]
 
 
+def test_an_unsafe_best_reply_is_never_good_enough() -> None:
+    unsafe = replace(scored(0.9), scores=Scores(2.0, logit(0.14), 2.0))
+    assert best_of_versions([Kept(prompt("one"), unsafe, 1)], 0.5) == []
+    assert best_of_versions([Kept(prompt("one"), unsafe, 1)], None) != []
+
+
 def test_the_temperature_with_the_highest_mean_best_is_chosen(tmp_path: Path, rejection_values: dict) -> None:
     """At 0.5 rewards are 0.6 and 0.6; at 1.5 they are 0.1 and 0.8: worse in the mean, better at its best."""
 
@@ -127,6 +134,7 @@ def test_each_prompt_keeps_the_best_of_its_replies(trained: tuple[StageDir, dict
     best = []
     for some in sampled:
         usable = [reply for reply in some if reply["text"]]
+        usable = [reply for reply in usable if reply["scores"]["safety"] >= UNSAFE_LOGIT] or usable
         ended = [reply for reply in usable if reply["ended"]]
         if usable:
             best.append(max(ended or usable, key=lambda reply: reply["scores"]["reward"]))

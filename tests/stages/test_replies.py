@@ -24,8 +24,8 @@ ALONE = Ranks(0, 1, torch.device("cpu"))
 PROMPTS = [Dialog((Message("user", f"What is {n}?"),), f"p{n}") for n in range(PROMPTS_A_CHUNK + 6)]
 
 
-def scored(reward: float, ended: bool = True, text: str = "yes") -> ScoredReply:
-    return ScoredReply((5,), text, ended, Scores(reward, None, reward))
+def scored(reward: float, ended: bool = True, text: str = "yes", safety: float | None = None) -> ScoredReply:
+    return ScoredReply((5,), text, ended, Scores(reward, safety, reward))
 
 
 class Counting:
@@ -52,6 +52,13 @@ def test_the_best_is_the_highest_reward_among_those_that_ended() -> None:
 def test_where_none_ended_the_best_is_the_highest_that_was_cut_short() -> None:
     low, high = scored(-2.0, ended=False), scored(-1.0, ended=False)
     assert best_of([low, high]) is high
+
+
+def test_an_unsafe_reply_stands_behind_every_safe_one_whatever_its_reward() -> None:
+    """-1.8 is under the logit of 0.15: such a reply's reward is its safety score, that of the others their helpfulness."""
+    unsafe, cut, safe = scored(-1.8, safety=-1.8), scored(-2.6, ended=False, safety=3.0), scored(-2.5, safety=3.0)
+    assert best_of([unsafe, cut, safe]) is safe
+    assert best_of([unsafe, cut]) is cut
 
 
 def test_of_equals_the_first_is_the_best() -> None:

@@ -3,8 +3,10 @@ import math
 import pytest
 import torch
 
-from paddock.stages.rewards import UNSAFE_LOGIT, RewardFunction, combined_reward, is_tagged
+from paddock.model.checkpoint import load_reward_model, save_reward_model
+from paddock.stages.rewards import UNSAFE_LOGIT, RewardFunction, Scale, combined_reward, is_tagged, open_rewards
 from paddock.text.dialog import Dialog, Message
+from paddock.text.tokenizer import Tokenizer
 
 
 def logit(p: float) -> float:
@@ -23,6 +25,29 @@ def test_the_combined_reward_is_the_papers_piecewise_one():
 def test_without_a_safety_model_helpfulness_decides():
     helpfulness = torch.tensor([1.0, -3.0])
     assert torch.equal(combined_reward(helpfulness, None, torch.tensor([True, False])), helpfulness)
+
+
+def test_scores_are_standardised_after_the_rule_was_applied_to_the_raw_safety_score():
+    helpfulness, safety = torch.tensor([-2.5, 1.0, 1.0]), torch.tensor([3.0, -1.8, -1.6])
+    scales = Scale(mean=-3.0, std=2.0), Scale(mean=1.0, std=4.0)
+    combined = combined_reward(helpfulness, safety, torch.tensor([False] * 3), *scales)
+    assert combined.tolist() == pytest.approx([0.25, -0.7, 2.0])  # -1.6 is above the logit of 0.15, -1.73
+    tagged = combined_reward(helpfulness, safety, torch.tensor([True] * 3), *scales)
+    assert tagged.tolist() == pytest.approx([0.5, -0.7, -0.65])
+
+
+def test_equal_scores_say_nothing_of_a_scale():
+    assert Scale(mean=2.0, std=0.0).standardised(torch.tensor([3.0])).tolist() == [1.0]
+
+
+def test_the_scales_travel_with_the_models(reward_folders, pretrained, tmp_path):
+    model = load_reward_model(reward_folders["safety"])
+    model.mean, model.std = 0.5, 3.0
+    save_reward_model(model, tmp_path / "safety", Tokenizer.load(pretrained.model))
+    rewards = open_rewards(reward_folders["helpfulness"], tmp_path / "safety")
+    assert (rewards.helpfulness_scale, rewards.safety_scale) == (Scale(0.0, 1.0), Scale(0.5, 3.0))
+    found = rewards.score_ids([[5, 6, 7]], [True])
+    assert found.combined.item() == pytest.approx((found.safety.item() - 0.5) / 3.0)
 
 
 class Lengths:

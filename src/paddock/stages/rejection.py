@@ -1,9 +1,10 @@
 """Rejection sampling fine-tuning (paper sections 3.2.2 and 4): a model learns from the best of its own replies.
 
 The policy samples K replies to each prompt, the newest reward models score them, the best one is kept, and a base checkpoint
-is fine-tuned on what was kept, as on demonstrations (stage sft). Best is what R_c ranks highest, the reward of PPO. The K
-replies share one reading of their prompt. The temperature must be tuned anew for every version: here each of `temperatures`
-is tried on a share of the prompts, and the one whose best of K has the highest mean reward is taken for all.
+is fine-tuned on what was kept, as on demonstrations (stage sft). Best is what R_c ranks highest, the reward of PPO; replies
+that the safety model gives less than 0.15 stand behind all others. The K replies share one reading of their prompt. The
+temperature must be tuned anew for every version: here each of `temperatures` is tried on a share of the prompts, and the one
+whose best of K has the highest mean reward is taken for all.
 
 The best of all versions so far may be kept (`earlier`), since the paper found that a model which learns from its newest
 samples alone forgets. Reward models change from version to version: so earlier replies are scored again, by the ids that
@@ -36,7 +37,7 @@ from paddock.model.size import count_parameters
 from paddock.progress import say
 from paddock.run_dir import StageDir, atomic_write, read_json_lines, to_json, write_json_lines
 from paddock.stages import sft
-from paddock.stages.replies import PROMPTS_A_CHUNK, ReplyStore, Sampler, ScoredReply, best_of, chunks_of, probability
+from paddock.stages.replies import PROMPTS_A_CHUNK, ReplyStore, Sampler, ScoredReply, Scores, best_of, chunks_of, probability
 from paddock.stages.rewards import shared_tokenizer
 from paddock.stages.sft import SftSettings
 from paddock.statistics import mean_interval
@@ -65,7 +66,10 @@ class RejectionSettings(SftSettings):
     earlier: tuple[str, ...] = Field((), description="best.jsonl of earlier versions: the best of all is learnt from")
     version: int = Field(1, ge=1, description="number of this version, kept with each reply")
     min_reward: float | None = Field(
-        None, ge=0, le=1, description="sigmoid of the reward below which a best reply is not learnt from; None: all are"
+        None,
+        ge=0,
+        le=1,
+        description="sigmoid of the reward; a best reply below it, or an unsafe one, is not learnt from; None: all are",
     )
     overlong: Literal["refuse", "truncate"] = Field(
         "truncate", description="stop at a dialog longer than context, or truncate and count it"
@@ -142,6 +146,7 @@ def select(settings: RejectionSettings, stage_dir: StageDir, ranks: Ranks) -> di
         "prompts_without_a_reply": len(store.prompts) - len(best),
         "cut_short_share": share_cut_short(replies),
         "best_cut_short": sum(not kept.reply.ended for kept in best),
+        "best_unsafe": sum(not kept.reply.scores.is_safe for kept in best),
         "selected": len(selected),
         "selected_by_version": dict(sorted(Counter(str(kept.version) for kept in selected).items())),
         "selected_reward": mean_interval([probability(kept.reply.scores.reward) for kept in selected]).as_row(),
@@ -241,13 +246,19 @@ def rescored(earlier: Sequence[Kept], sampler: Sampler) -> list[Kept]:
 def best_of_versions(pool: Sequence[Kept], min_reward: float | None) -> list[Kept]:
     """The best of each prompt's replies, in order of the prompts' first appearance; the first one of equals.
 
-    A prompt is known by its messages. Left out are best replies whose reward, on the sigmoid's scale, is below `min_reward`.
+    A prompt is known by its messages. Left out are best replies whose reward, on the sigmoid's scale, is below `min_reward`,
+    and unsafe ones, where there is such a bound.
     """
     by_prompt: dict[tuple[Message, ...], list[Kept]] = defaultdict(list)
     for kept in pool:
         by_prompt[kept.prompt.messages].append(kept)
     best = [max(some, key=lambda kept: kept.reply.rank) for some in by_prompt.values()]
-    return [kept for kept in best if min_reward is None or probability(kept.reply.scores.reward) >= min_reward]
+    return [kept for kept in best if min_reward is None or is_good_enough(kept.reply.scores, min_reward)]
+
+
+def is_good_enough(scores: Scores, min_reward: float) -> bool:
+    """Whether a reply is safe, and its reward, on the sigmoid's scale, is not below `min_reward`."""
+    return scores.is_safe and probability(scores.reward) >= min_reward
 
 
 def share_cut_short(replies: Sequence[Sequence[ScoredReply]]) -> float:

@@ -18,7 +18,7 @@ from paddock.backends.open import open_chat_model
 from paddock.model.generation import LocalChatModel
 from paddock.protocols import Sampling
 from paddock.run_dir import hash_of, read_json_lines, remove_leftovers, write_json_lines
-from paddock.stages.rewards import RewardFunction, is_tagged, open_rewards
+from paddock.stages.rewards import UNSAFE_LOGIT, RewardFunction, is_tagged, open_rewards
 from paddock.text.chat_format import tag_in
 from paddock.text.dialog import Dialog
 from paddock.train.parallel import Ranks
@@ -28,11 +28,16 @@ PROMPTS_A_CHUNK = 64
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What one reply is worth: raw logits. `reward` is that of R_c; `safety` is None without a safety model."""
+    """What one reply is worth: raw logits, and R_c's `reward`, standardised; `safety` is None without a safety model."""
 
     helpfulness: float
     safety: float | None
     reward: float
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether the safety model finds no fault by the 0.15 rule (paper section 3.2.3)."""
+        return self.safety is None or self.safety >= UNSAFE_LOGIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +55,13 @@ class ScoredReply:
         return bool(self.text) and tag_in(self.text) is None
 
     @property
-    def rank(self) -> tuple[bool, float]:
-        """What replies to one prompt are ordered by: the reward, with all that ended before all that their limit cut short.
+    def rank(self) -> tuple[bool, bool, float]:
+        """What replies to one prompt are ordered by: whether it is safe, then whether it ended, then the reward.
 
-        A reward model has never seen a text cut short, and who learns from one learns to stop in mid-sentence.
+        Rewards of safe and of unsafe replies may be two models', so none of them lifts an unsafe reply over a safe one. And
+        who learns from a text that its limit cut short learns to stop in mid-sentence.
         """
-        return self.ended, self.scores.reward
+        return self.scores.is_safe, self.ended, self.scores.reward
 
     @staticmethod
     def from_row(row: dict[str, Any]) -> ScoredReply:
@@ -69,7 +75,7 @@ def best_of(replies: Sequence[ScoredReply]) -> ScoredReply:
 
 
 def probability(logit: float) -> float:
-    """The sigmoid: a reward on the paper's scale, from 0 to 1."""
+    """The sigmoid: a reward from 0 to 1; 0.5 is what an average reply has."""
     return 1 / (1 + math.exp(-logit)) if logit >= 0 else 1 - probability(-logit)
 
 

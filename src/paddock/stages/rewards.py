@@ -4,6 +4,11 @@ R_c(g | p) = R_s(g | p) where p is tagged as able to draw out unsafe answers, or
 
 R_s and R_h are the sigmoids of the models' scores. PPO whitens logit(R_c), and ranks do not change under the sigmoid: so all
 that is kept here are scores, raw logits.
+
+A departure: once the rule has chosen a model for each reply, its score is standardised, (score - mean) / std, by the mean
+and the deviation that travel with the model, those of replies held out from its training. The paper compares raw logits. But
+a loss of pairs leaves the zero of a score free, and its scale is each model's own: so an unsafe reply, judged by one model,
+could stand before a safe one, judged by the other, on the same prompt. A model without statistics has mean 0 and std 1.
 """
 
 from __future__ import annotations
@@ -27,19 +32,47 @@ UNSAFE_LOGIT = math.log(UNSAFE_BELOW / (1 - UNSAFE_BELOW))
 
 
 @dataclass(frozen=True)
+class Scale:
+    """A reward model's scale: the mean and the deviation of its scores of replies held out from its training."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def standardised(self, scores: Tensor) -> Tensor:
+        """Raw logits as deviations from the mean; scores that were all equal say nothing of a scale."""
+        return (scores - self.mean) / (self.std if self.std > 0 else 1.0)
+
+
+AS_IT_IS = Scale()
+
+
+@dataclass(frozen=True)
 class Rewards:
-    """What each of N replies is worth: raw logits, (N,) float32 each; `safety` is None without a safety model."""
+    """What each of N replies is worth, (N,) float32 each; `safety` is None without a safety model.
+
+    `helpfulness` and `safety` are raw logits, `combined` is standardised.
+    """
 
     helpfulness: Tensor
     safety: Tensor | None
     combined: Tensor
 
 
-def combined_reward(helpfulness: Tensor, safety: Tensor | None, is_safety: Tensor) -> Tensor:
-    """logit(R_c), (N,), of two scores (N,), raw logits, and `is_safety` (N,) bool, which tags prompts."""
+def combined_reward(
+    helpfulness: Tensor,
+    safety: Tensor | None,
+    is_safety: Tensor,
+    helpfulness_scale: Scale = AS_IT_IS,
+    safety_scale: Scale = AS_IT_IS,
+) -> Tensor:
+    """logit(R_c), standardised, (N,), of two scores (N,), raw logits, and `is_safety` (N,) bool, which tags prompts.
+
+    The 0.15 rule looks at the raw safety score, whose zero the auxiliary loss of safety models gives a meaning.
+    """
+    helpful = helpfulness_scale.standardised(helpfulness)
     if safety is None:
-        return helpfulness
-    return torch.where(is_safety | (safety < UNSAFE_LOGIT), safety, helpfulness)
+        return helpful
+    return torch.where(is_safety | (safety < UNSAFE_LOGIT), safety_scale.standardised(safety), helpful)
 
 
 @dataclass(frozen=True)
@@ -48,17 +81,27 @@ class RewardFunction:
 
     helpfulness: LocalScorer
     safety: LocalScorer | None
+    helpfulness_scale: Scale = AS_IT_IS
+    safety_scale: Scale = AS_IT_IS
 
     def score_ids(self, sequences: Sequence[Sequence[int]], is_safety: Sequence[bool]) -> Rewards:
         """The rewards of N whole sequences, prompt and reply; `is_safety` tags their prompts."""
         helpfulness = torch.tensor(self.helpfulness.score_ids(sequences))
         safety = None if self.safety is None else torch.tensor(self.safety.score_ids(sequences))
-        return Rewards(helpfulness, safety, combined_reward(helpfulness, safety, torch.tensor(is_safety, dtype=torch.bool)))
+        scales = (self.helpfulness_scale, self.safety_scale)
+        tagged = torch.tensor(is_safety, dtype=torch.bool)
+        return Rewards(helpfulness, safety, combined_reward(helpfulness, safety, tagged, *scales))
 
 
 def open_rewards(helpfulness: Path | str, safety: Path | str | None) -> RewardFunction:
-    """The reward models in two folders. Raises CheckpointError where one holds none."""
-    return RewardFunction(open_scorer(helpfulness), None if safety is None else open_scorer(safety))
+    """The reward models in two folders, with their scales. Raises CheckpointError where one holds none."""
+    scorers = open_scorer(helpfulness), None if safety is None else open_scorer(safety)
+    return RewardFunction(*scorers, *(scale_of(scorer) if scorer else AS_IT_IS for scorer in scorers))
+
+
+def scale_of(scorer: LocalScorer) -> Scale:
+    """The scale that travels with a reward model."""
+    return Scale(scorer.model.mean, scorer.model.std)
 
 
 def is_tagged(prompt: Dialog) -> bool:
