@@ -10,15 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddock.errors import DataError
+from paddock.text import pairs
 from paddock.text.dialog import Message, Preference
+from paddock.text.packing import epoch_order
 from paddock.text.pairs import EncodedPair, PackedPairs, PairStore, encode_pairs, fitting_pairs
 from paddock.text.tokenizer import train_tokenizer
 
 
 def store_of(folder: Path, lengths: list[tuple[int, int]]) -> PairStore:
     """Pair i has i in every id's place and i as its prompt's tokens."""
-    pairs = (EncodedPair([i] * c, [i] * r, (i % 5 - 1, -1, -1, -1, 1, i), "") for i, (c, r) in enumerate(lengths, start=1))
-    PairStore.write(folder / "pairs", pairs, 1000)
+    numbered = (
+        EncodedPair([i] * c, [i] * r, (i % 5 - 1, -1, -1, -1, 1, i), "") for i, (c, r) in enumerate(lengths, start=1)
+    )
+    PairStore.write(folder / "pairs", numbered, 1000)
     return PairStore.open(folder / "pairs")
 
 
@@ -54,6 +58,28 @@ def test_a_step_shows_the_pairs_that_it_is_told_to(tmp_path):
     assert [int((packed.batch(step).chosen_ends >= 0).sum()) for step in range(3)] == [4, 4, 2]
 
 
+@pytest.mark.parametrize("processes", [3, 6, 12, 16])
+def test_any_number_of_processes_divides_the_rows(tmp_path, processes):
+    store = store_of(tmp_path, [(60, 60)] * 21)
+    one, several = (PackedPairs(store, 21, 120, seed=0, processes=count) for count in (1, processes))
+    assert several.rows % processes == 0 == several.rows % 8
+    assert (several.batch(0).token_ids != 0).sum() == (one.batch(0).token_ids != 0).sum()
+
+
+def test_an_epoch_s_order_is_drawn_once(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(*arguments):
+        drawn.append(arguments)
+        return epoch_order(*arguments)
+
+    monkeypatch.setattr(pairs, "epoch_order", draw)
+    packed = PackedPairs(store_of(tmp_path, [(3, 4)] * 40), 4, 100, seed=7, epochs=2)
+    for step in range(20):
+        packed.batch(step)
+    assert drawn == [(40, 7, 0), (40, 7, 1)]
+
+
 def test_both_dialogs_are_encoded_whole():
     tokenizer = train_tokenizer(["What is it? It is a cat. It is a dog."] * 20, 280)
     preference = Preference(
@@ -74,7 +100,7 @@ def test_both_dialogs_are_encoded_whole():
 
 
 def test_an_overlong_pair_is_refused_by_its_place_or_left_out():
-    pairs = [EncodedPair([1] * 3, [1] * 3, (0,) * 6, "a.jsonl:1"), EncodedPair([1] * 5, [1] * 3, (0,) * 6, "a.jsonl:2")]
-    assert list(fitting_pairs(pairs, 6, "skip")) == pairs[:1]
+    two = [EncodedPair([1] * 3, [1] * 3, (0,) * 6, "a.jsonl:1"), EncodedPair([1] * 5, [1] * 3, (0,) * 6, "a.jsonl:2")]
+    assert list(fitting_pairs(two, 6, "skip")) == two[:1]
     with pytest.raises(DataError, match=r"a.jsonl:2.*8 tokens, and 6 is the most"):
-        list(fitting_pairs(pairs, 6, "refuse"))
+        list(fitting_pairs(two, 6, "refuse"))

@@ -82,7 +82,7 @@ def plan(settings: RewardSettings) -> dict[str, Any]:
     tokenizer, config = Tokenizer.load(Path(settings.model)), read_config(settings.model)
     context = settings.context_for(config)
     rows = preference_rows(settings, tokenizer, context)
-    counts = count_rows(rows, lambda store: packed(store, settings, context).steps_per_epoch)
+    counts = count_rows(rows, lambda store: packed(store, settings, context, 1, 1).steps_per_epoch)
     return {**counts, **plan_figures(config, settings, settings.epochs * counts["steps_per_epoch"], context)}
 
 
@@ -93,8 +93,8 @@ def run(settings: RewardSettings, stage_dir: StageDir) -> dict[str, Any]:
         context = settings.context_for(config)
         rows = preference_rows(settings, tokenizer, context)
         encoded = encode_rows(rows, stage_dir.data, ranks)
-        train = packed(encoded.train, settings, context)
-        validation = packed(encoded.validation, settings, context, epochs=1) if encoded.validation else None
+        train = packed(encoded.train, settings, context, settings.epochs, ranks.size)
+        validation = packed(encoded.validation, settings, context, 1, ranks.size) if encoded.validation else None
         steps = settings.epochs * train.steps_per_epoch
         model = build(reward_model_from(settings.model, settings.seed), settings, ranks)
         warm = settings.model_copy(update={"warmup_steps": warmup_of(settings, steps)})
@@ -160,9 +160,9 @@ def share_of_others(settings: RewardSettings) -> float:
     return min(wanted / others, 1.0) if others else 0.0
 
 
-def packed(store: PairStore, settings: RewardSettings, context: int, epochs: int | None = None) -> PackedPairs:
+def packed(store: PairStore, settings: RewardSettings, context: int, epochs: int, processes: int) -> PackedPairs:
     """Batches of whole pairs."""
-    return PackedPairs(store, settings.batch_size, context, settings.seed, epochs or settings.epochs)
+    return PackedPairs(store, settings.batch_size, context, settings.seed, epochs, processes)
 
 
 def warmup_of(settings: RewardSettings, steps: int) -> int:

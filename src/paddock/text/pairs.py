@@ -7,6 +7,7 @@ a number of rows that is the same for every step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -34,7 +35,7 @@ LABELS = np.dtype(
     ]
 )
 SHORTEST_ROW = 256  # tokens: shorter rows would leave the processor idle
-ROWS_IN_STEPS_OF = 8  # so that a step's rows divide into equal parts
+ROWS_IN_STEPS_OF = 8  # so that a process's rows divide into equal micro-batches
 
 
 class EncodedPair(NamedTuple):
@@ -112,10 +113,10 @@ class PairStore:
         """How many pairs."""
         return len(self.labels)
 
-    def sequence(self, number: int) -> list[int]:
-        """The ids of a sequence: pair i has 2 i, the chosen, and 2 i + 1, the rejected."""
-        begin, end = self.tokens.offsets[number : number + 2]
-        return self.tokens.tokens[begin:end].tolist()  # type: ignore[no-any-return]
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(pairs,) tokens of both dialogs of each pair."""
+        return np.diff(self.tokens.offsets[::2])
 
 
 @dataclass(frozen=True)
@@ -145,16 +146,19 @@ class PairBatch:
 class PackedPairs:
     """Batches of `batch_size` pairs. Each epoch has an order of its own; its last batch has what is left."""
 
-    def __init__(self, store: PairStore, batch_size: int, context: int, seed: int, epochs: int = 1) -> None:
-        """Plan the rows of `epochs` epochs. Every pair must fit into a row of `context` tokens."""
+    def __init__(
+        self, store: PairStore, batch_size: int, context: int, seed: int, epochs: int = 1, processes: int = 1
+    ) -> None:
+        """Plan the rows of `epochs` epochs, a number that `processes` divide. Every pair must fit into `context` tokens."""
         self.store, self.batch_size, self.seed = store, batch_size, seed
-        self.lengths = np.diff(store.tokens.offsets[::2])  # (pairs,) tokens of both dialogs
+        self.lengths = store.lengths
         assert self.lengths.max() <= context, "over-long pairs are left out before"
         self.width = int(min(context, max(self.lengths.max(), SHORTEST_ROW)))
-        plans = [self._plan(step) for step in range(epochs * self.steps_per_epoch)]
-        rows = max(len(row_offsets) - 1 for row_offsets, _ in plans)
-        self.rows = -(-rows // ROWS_IN_STEPS_OF) * ROWS_IN_STEPS_OF
-        self.pairs_in_a_row = max(int(np.diff(row_offsets).max()) for row_offsets, _ in plans)
+        self._plans = [plan for epoch in range(epochs) for plan in self._plans_of(epoch)]
+        rows = max(len(row_offsets) - 1 for row_offsets, _ in self._plans)
+        parts = math.lcm(ROWS_IN_STEPS_OF, processes)
+        self.rows = -(-rows // parts) * parts
+        self.pairs_in_a_row = max(int(np.diff(row_offsets).max()) for row_offsets, _ in self._plans)
 
     @property
     def fill(self) -> float:
@@ -178,7 +182,7 @@ class PackedPairs:
         ends = np.full((2, *places), -1, np.int64)
         labels = np.zeros(places, LABELS)
         names = ["padding"] * self.rows
-        row_offsets, pairs = self._plan(step)
+        row_offsets, pairs = self._plans[step]
         for row in range(len(row_offsets) - 1):
             some = pairs[row_offsets[row] : row_offsets[row + 1]]
             names[row] = "pairs " + ", ".join(map(str, some))
@@ -194,13 +198,13 @@ class PackedPairs:
                     ends[reply, row, place] = column - 1
         return PairBatch(token_ids, segment_ids, ends[0], ends[1], labels, tuple(names))
 
-    def _plan(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where rows begin in a list of a step's pairs, and that list."""
-        epoch, place = divmod(step, self.steps_per_epoch)
+    def _plans_of(self, epoch: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """For each step of an epoch: where rows begin in a list of the step's pairs, and that list."""
         order = epoch_order(len(self.store), self.seed, epoch)
-        pairs = order[place * self.batch_size : (place + 1) * self.batch_size]
-        row_offsets, packed = pack(self.lengths[pairs], self.width, self.seed)
-        return row_offsets, pairs[packed]
+        for start in range(0, len(order), self.batch_size):
+            pairs = order[start : start + self.batch_size]
+            row_offsets, packed = pack(self.lengths[pairs], self.width, self.seed)
+            yield row_offsets, pairs[packed]
 
 
 def fitting_pairs(pairs: Iterable[EncodedPair], context: int, overlong: OverlongPair) -> Iterator[EncodedPair]:
