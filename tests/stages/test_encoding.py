@@ -91,6 +91,12 @@ def test_validation_files_are_held_out_instead_of_a_share() -> None:
     assert list(rows.held_out()) == ["three"]
 
 
+def test_a_row_that_the_validation_files_hold_is_not_learnt_from_and_counted(tmp_path: Path) -> None:
+    rows = rows_of(["one", "two", "three", "two"], 0.5, validation=["two", "four"])
+    assert learnt(rows) == ["one", "three"]
+    assert encode_rows(rows, tmp_path, ALONE).figures["held_out_elsewhere"] == 2
+
+
 def test_what_is_encoded_once_is_not_encoded_again(tmp_path: Path) -> None:
     words = ["one", "two", "three", "four"]
     first = encode_rows(rows_of(words, 0.0), tmp_path, ALONE)

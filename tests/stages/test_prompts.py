@@ -67,6 +67,14 @@ def test_prompts_are_split_encoded_and_tagged(settings: PpoSettings, pieces: Tok
         assert is_safety == (dialog.domain == "safety")
 
 
+def test_prompts_of_the_validation_files_are_not_learnt_from(ppo_values: dict, pieces: Tokenizer, prompts: Path) -> None:
+    rows = prompts.read_text().splitlines(keepends=True)
+    some = prompts.with_name("some.jsonl")
+    some.write_text("".join(rows[:30]))
+    found = load_prompts(parse(PpoSettings, {**ppo_values, "validation": [str(some)]}, "test"), pieces, longest=144)
+    assert (len(found.train), len(found.held_out), found.held_out_elsewhere) == (50, 30, 30)
+
+
 def test_prompts_that_leave_no_room_are_left_out_and_counted(settings: PpoSettings, pieces: Tokenizer) -> None:
     everything = load_prompts(settings, pieces, longest=144)
     lengths = sorted(len(ids) for ids in (*everything.train.ids, *everything.held_out.ids))

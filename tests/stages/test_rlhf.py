@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from paddock.catalog import find_annotators
-from paddock.errors import PaddockError, SettingsError
+from paddock.errors import DataError, PaddockError, SettingsError
 from paddock.run_dir import StageDir, read_json_lines
 from paddock.settings import parse
 from paddock.stages import regression
@@ -33,7 +33,7 @@ def choose_shorter(pairs_file: Path) -> list[Preference]:
 @pytest.fixture(scope="module")
 def values(rlhf_values: dict, prompts: Path) -> dict:
     """Settings of two versions in a few seconds, with people to ask."""
-    return {**rlhf_values, "data": [str(prompts)], "held_out": [str(prompts)], "annotators": "files", "versions": 2}
+    return {**rlhf_values, "data": [str(prompts)], "annotators": "files", "versions": 2}
 
 
 def settings(values: dict, **changes: object) -> RlhfSettings:
@@ -173,8 +173,16 @@ def test_reward_models_without_pairs_to_be_judged_by_are_refused(values: dict) -
         settings(values, preferences={"held_out_share": 0.0})
 
 
+def test_a_held_out_prompt_that_is_learnt_from_is_refused_before_any_work(values: dict, tmp_path: Path) -> None:
+    both = settings(values, held_out=[*values["held_out"], values["data"][0]])
+    for work in (lambda: plan(both), lambda: run(both, StageDir(tmp_path / "rlhf"), choose_shorter)):
+        with pytest.raises(DataError, match=r"prompts\.jsonl:1: 80 held-out prompts, this one the first of them, are among"):
+            work()
+    assert not (tmp_path / "rlhf").exists()
+
+
 def test_a_plan_counts_versions_prompts_and_replies(values: dict) -> None:
-    assert plan(settings(values)) == {"versions": 2, "prompts": 80, "replies_a_version": 160, "held_out_prompts": 80}
+    assert plan(settings(values)) == {"versions": 2, "prompts": 80, "replies_a_version": 160, "held_out_prompts": 42}
 
 
 def test_two_processes_sample_and_select_what_one_does(rlhf_values: dict, tmp_path: Path) -> None:

@@ -219,3 +219,9 @@ def test_a_real_text_is_read_to_the_last_character(real_data: Path):
 def test_real_transcripts_begin_with_the_user_and_end_with_the_assistant(real_data: Path):
     for dialog in read_dialogs([real_data / "hh_rlhf"], on_bad_row="skip"):
         assert (dialog.messages[0].role, dialog.messages[-1].role) == ("user", "assistant")
+
+
+def test_the_summary_counts_rows_that_the_validation_files_hold():
+    assert (
+        ReadReport(rows=9, held_out_elsewhere=2).summary() == "9 rows; 2 left out, which the validation files hold as well"
+    )

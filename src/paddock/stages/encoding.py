@@ -1,7 +1,8 @@
 """A training stage's data: read, held out, encoded once into the stage's folder; or counted, for a dry run.
 
 What is held out for validation is decided by a hash of each row's own text, so the same row falls on the same side in every
-run, whatever stands beside it, and its copies fall with it.
+run, whatever stands beside it, and its copies fall with it. Where files are given to judge by, what they hold is not learnt
+from.
 """
 
 from __future__ import annotations
@@ -59,12 +60,12 @@ class CorpusSettings(TrainingSettings):
 
 
 def everything(_: Any) -> bool:
-    """Every row learns and judges."""
+    """Let every row learn and judge."""
     return True
 
 
 def nothing(_: Any) -> bool:
-    """No row is held out."""
+    """Hold no row out."""
     return False
 
 
@@ -96,16 +97,28 @@ class Rows(Generic[Item, Store]):
             yield from filter(self._is_held_out(), self.read(self.data, ReadReport()))
 
     def learnt_from(self, report: ReadReport) -> Iterator[Item]:
-        """The rows to train on; what is read, held-out rows included, is counted in `report`."""
-        shares = self.validation_share and not self.validation
-        is_held_out = self._is_held_out() if shares else nothing
-        yield from (row for row in self.read(self.data, report) if not is_held_out(row) and self.learns(row))
+        """The rows to train on; what is read, held-out rows included, is counted in `report`.
+
+        Rows with the key of a row of the validation files are left out and counted.
+        """
+        is_held_out = self._is_held_out()
+        for row in self.read(self.data, report):
+            if is_held_out(row):
+                report.held_out_elsewhere += bool(self.validation)
+            elif self.learns(row):
+                yield row
 
     def _is_held_out(self) -> Callable[[Item], bool]:
-        """Whether a row is of the share held out: its hash is below the share of all hashes.
+        """Whether the validation files hold a row's key; without such files, whether the row is of the share held out.
 
-        Where no row that judges is, the one of them with the smallest hash is held out, with its copies.
+        It is where its hash is below the share of all hashes. Where no row that judges is, the one of them with the smallest
+        hash is held out, with its copies.
         """
+        if self.validation:
+            places = {place_of(self.key(row)) for row in self.read(self.validation, ReadReport())}
+            return lambda row: place_of(self.key(row)) in places
+        if not self.validation_share:
+            return nothing
         bound, smallest = int(self.validation_share * HASHES), HASHES
         for row in filter(self.judges, self.read(self.data, ReadReport())):
             smallest = min(smallest, place_of(self.key(row)))
@@ -139,6 +152,7 @@ def encode_rows(rows: Rows[Item, Store], folder: Path, ranks: Ranks) -> EncodedR
             "rows": report.rows,
             "skipped": dict(report.skipped),
             "labelled_bad": report.labelled_bad,
+            "held_out_elsewhere": report.held_out_elsewhere,
             "train": asdict(train),
             "validation": asdict(validation) if validation else None,
         }

@@ -50,11 +50,16 @@ class Prompts:
 
 @dataclass(frozen=True)
 class PromptData:
-    """The prompts to learn from, those held out, and how many were left out, for they leave no room for a reply."""
+    """The prompts to learn from, and those held out.
+
+    `left_out` prompts leave no room for a reply; `held_out_elsewhere` are not learnt from, for the validation files hold
+    prompts that begin alike.
+    """
 
     train: Prompts
     held_out: Prompts
     left_out: int
+    held_out_elsewhere: int
 
 
 def load_prompts(settings: CorpusSettings, tokenizer: Tokenizer, longest: int) -> PromptData:
@@ -62,10 +67,10 @@ def load_prompts(settings: CorpusSettings, tokenizer: Tokenizer, longest: int) -
 
     Raises DataError for a bad row (by setting), and where no prompt is left to learn from.
     """
-    rows = prompt_rows(settings, tokenizer)
+    rows, report = prompt_rows(settings, tokenizer), ReadReport()
     found = {}
     left_out = 0
-    for name, dialogs in (("train", list(rows.learnt_from(ReadReport()))), ("held_out", list(rows.held_out()))):
+    for name, dialogs in (("train", list(rows.learnt_from(report))), ("held_out", list(rows.held_out()))):
         encoded = [tuple(encode_prompt(tokenizer, dialog)) for dialog in dialogs]
         fitting = [place for place, ids in enumerate(encoded) if len(ids) <= longest]
         left_out += len(dialogs) - len(fitting)
@@ -77,7 +82,7 @@ def load_prompts(settings: CorpusSettings, tokenizer: Tokenizer, longest: int) -
             f"of {left_out:,} prompts none has {longest:,} tokens or fewer, so none leaves room for a reply",
             mend="Lower max_new_tokens, raise context, or give shorter prompts",
         )
-    return PromptData(found["train"], found["held_out"], left_out)
+    return PromptData(found["train"], found["held_out"], left_out, report.held_out_elsewhere)
 
 
 def prompt_rows(settings: CorpusSettings, tokenizer: Tokenizer) -> Rows[Dialog, TokenStore]:

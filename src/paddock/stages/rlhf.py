@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from paddock.errors import SettingsError
+from paddock.errors import DataError, SettingsError
 from paddock.progress import duration, say
 from paddock.run_dir import (
     StageDir,
@@ -189,6 +189,7 @@ def fill(cls: type[AnySettings], given: Mapping[str, Any], filled: Mapping[str, 
 
 def plan(settings: RlhfSettings) -> dict[str, Any]:
     """How many prompts would be read in each version, and how many replies sampled."""
+    refuse_shared_prompts(settings)
     prompts, held_out = (sum(1 for _ in read_prompts(sources)) for sources in (settings.data, settings.held_out))
     replies = prompts * Versions(settings, Path()).rejection(1).replies
     return {
@@ -202,8 +203,10 @@ def plan(settings: RlhfSettings) -> dict[str, Any]:
 def run(settings: RlhfSettings, stage_dir: StageDir, collect_preferences: CollectPreferences) -> dict[str, Any]:
     """Make the versions, one after the other; the last one's model is the stage's. Returns the figures of `results.json`.
 
-    Raises whatever `collect_preferences` raises, such as a PaddockError that it waits for people; the same call goes on.
+    Raises whatever `collect_preferences` raises, such as a PaddockError that it waits for people; the same call goes on; and
+    DataError, before any work, where a held-out prompt is one to learn from.
     """
+    refuse_shared_prompts(settings)
     versions, figures, last = Versions(settings, stage_dir.path), [], 0
     with processes() as ranks:
         for version in range(1, settings.versions + 1):
@@ -218,6 +221,18 @@ def run(settings: RlhfSettings, stage_dir: StageDir, collect_preferences: Collec
             stage_dir.write_samples(read_json_lines(versions.part(len(figures), "check").samples_file))
         ranks.wait()
     return {"version": last, "versions": figures}
+
+
+def refuse_shared_prompts(settings: RlhfSettings) -> None:
+    """Raise DataError where a prompt is both learnt from and held out: no version could be judged by it."""
+    learnt = {prompt.messages for prompt in read_prompts(settings.data)}
+    shared = [prompt for prompt in read_prompts(settings.held_out) if prompt.messages in learnt]
+    if shared:
+        raise DataError(
+            shared[0].source,
+            f"{len(shared):,} held-out prompts, this one the first of them, are among those to learn from too",
+            mend="Take them out of data, or out of held_out",
+        )
 
 
 def make_version(versions: Versions, version: int, collect_preferences: CollectPreferences, ranks: Ranks) -> dict[str, Any]:

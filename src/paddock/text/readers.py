@@ -49,6 +49,7 @@ class ReadReport:
     rows: int = 0  # handed on
     skipped: Counter[str] = field(default_factory=Counter)  # bad rows, by reason
     labelled_bad: int = 0  # sound rows whose reply is labelled as bad, which no one should learn from
+    held_out_elsewhere: int = 0  # of those handed on: not learnt from, since the validation files hold rows like them
 
     def summary(self) -> str:
         """`1,000 rows; 3 skipped (empty text 2, not JSON 1)`."""
@@ -56,7 +57,11 @@ class ReadReport:
         if self.skipped:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.skipped.most_common())
             text += f"; {self.skipped.total():,} skipped ({reasons})"
-        return text + (f"; {self.labelled_bad:,} labelled as bad replies left out" if self.labelled_bad else "")
+        if self.labelled_bad:
+            text += f"; {self.labelled_bad:,} labelled as bad replies left out"
+        if self.held_out_elsewhere:
+            text += f"; {self.held_out_elsewhere:,} left out, which the validation files hold as well"
+        return text
 
 
 AnySource = Source | str | Path
