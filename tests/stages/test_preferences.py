@@ -17,13 +17,10 @@ from paddock.stages.preferences import (
     plan,
     prefers_unsafe,
     run,
-    statistics_of,
 )
-from paddock.text.chat_format import encode_dialog, encode_prompt
 from paddock.text.comparisons import Comparison, read_comparisons
 from paddock.text.dialog import Dialog, Message, Preference
 from paddock.text.readers import read_preferences
-from paddock.text.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -153,24 +150,6 @@ def test_a_persons_row_gets_domain_and_models_from_its_pair(tmp_path: Path) -> N
 def test_a_row_that_labels_no_pair_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"labelled\.jsonl:1: there is no such pair"):
         labelled_by(tmp_path, "two", "three")
-
-
-def test_statistics_are_those_of_hand_counted_pairs(tokenizer: Path) -> None:
-    pieces = Tokenizer.load(tokenizer)
-    one = (Message("user", "Hello."),)
-    two = (Message("user", "Hello."), Message("assistant", "Yes?"), Message("user", "Who?"))
-    found = statistics_of([Preference(one, "Anna", "Ben and Emma", "better"), Preference(two, "Anna", "Ben")], pieces)
-    prompts = [len(encode_prompt(pieces, Dialog(messages))) for messages in (one, two)]
-    examples = [
-        len(encode_dialog(pieces, Dialog(messages).with_reply(reply)).ids)
-        for messages, reply in ((one, "Anna"), (one, "Ben and Emma"), (two, "Anna"), (two, "Ben"))
-    ]
-    assert found["comparisons"] == 2
-    assert found["turns"] == 1.5
-    assert found["tokens_a_prompt"] == sum(prompts) / 2
-    assert found["tokens_an_example"] == sum(examples) / 4
-    assert found["tokens_a_reply"] == sum(examples) / 4 - sum(prompts) / 2
-    assert found["ratings"] == {"better": 1}
 
 
 def test_one_model_at_one_temperature_makes_no_two_variants(values: dict) -> None:

@@ -183,10 +183,22 @@ def test_a_dry_run_counts_what_a_run_reads(reward_values, trained):
 
 def test_an_overlong_pair_is_named_or_skipped(reward_values, preferences):
     values = {**reward_values, "context": 60}
-    with pytest.raises(DataError, match=r"preferences.jsonl:\d+.* tokens, and 60 is the most"):
+    with pytest.raises(DataError, match=r"preferences.jsonl:\d+.* tokens together, and 60 is the most"):
         reward.plan(parse(RewardSettings, values, "test"))
     with pytest.raises(DataError, match="nothing was read"):
         reward.plan(parse(RewardSettings, {**values, "context": 10, "overlong": "skip"}, "test"))
+
+
+def test_pairs_that_are_too_long_are_counted_on_both_sides(reward_values, preferences, tmp_path):
+    rows = [json.loads(line) for line in preferences.read_text().splitlines()]
+    for number, row in enumerate(rows):
+        row.update(domain="helpfulness", chosen=row["chosen"] + " Anna." * 40 * (number % 10 == 0))
+    mixed = write_rows(tmp_path / "mixed.jsonl", rows)
+    values = {**reward_values, "data": [str(mixed)], "overlong": "skip", "epochs": 1}
+    results = reward.run(parse(RewardSettings, values, "test"), StageDir(tmp_path / "reward"))
+    train, validation = (results["data"][side] for side in ("train", "validation"))
+    assert min(train["too_long"], validation["too_long"]) > 0
+    assert train["too_long"] + validation["too_long"] == 12
 
 
 def test_identical_replies_are_named(reward_values, tmp_path):

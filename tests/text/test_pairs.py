@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from paddock.errors import DataError
 from paddock.text import pairs
-from paddock.text.dialog import Message, Preference
+from paddock.text.chat_format import encode_dialog, encode_prompt
+from paddock.text.dialog import Dialog, Message, Preference
 from paddock.text.packing import epoch_order
-from paddock.text.pairs import EncodedPair, PackedPairs, PairStore, encode_pairs, fitting_pairs
+from paddock.text.pairs import LABELS, EncodedPair, PackedPairs, PairStore, encode_pairs, fitting_pairs, statistics_of
 from paddock.text.tokenizer import train_tokenizer
 
 
@@ -101,6 +103,36 @@ def test_both_dialogs_are_encoded_whole():
 
 def test_an_overlong_pair_is_refused_by_its_place_or_left_out():
     two = [EncodedPair([1] * 3, [1] * 3, (0,) * 6, "a.jsonl:1"), EncodedPair([1] * 5, [1] * 3, (0,) * 6, "a.jsonl:2")]
-    assert list(fitting_pairs(two, 6, "skip")) == two[:1]
-    with pytest.raises(DataError, match=r"a.jsonl:2.*8 tokens, and 6 is the most"):
-        list(fitting_pairs(two, 6, "refuse"))
+    skipped = Counter()
+    assert list(fitting_pairs(two, 6, "skip", skipped)) == two[:1]
+    assert skipped == {"too_long": 1}
+    with pytest.raises(DataError, match=r"a.jsonl:2.*8 tokens together, and 6 is the most"):
+        list(fitting_pairs(two, 6, "refuse", Counter()))
+
+
+def test_statistics_are_those_of_hand_counted_pairs():
+    pieces = train_tokenizer(["Hello. Yes? Who? Anna. Ben and Emma."] * 20, 280)
+    one = (Message("user", "Hello."),)
+    two = (Message("user", "Hello."), Message("assistant", "Yes?"), Message("user", "Who?"))
+    encoded = list(
+        encode_pairs(
+            pieces,
+            [
+                Preference(one, "Anna", "Ben and Emma", "better", chosen_safe=True, rejected_safe=False),
+                Preference(two, "Anna", "Ben", chosen_safe=False),
+            ],
+        )
+    )
+    found = statistics_of(np.array([pair.labels for pair in encoded], LABELS), np.array([pair.tokens for pair in encoded]))
+    prompts = [len(encode_prompt(pieces, Dialog(messages))) for messages in (one, two)]
+    examples = [
+        len(encode_dialog(pieces, Dialog(messages).with_reply(reply)).ids)
+        for messages, reply in ((one, "Anna"), (one, "Ben and Emma"), (two, "Anna"), (two, "Ben"))
+    ]
+    assert found["comparisons"] == 2
+    assert found["turns"] == 1.5
+    assert found["tokens_a_prompt"] == sum(prompts) / 2
+    assert found["tokens_an_example"] == sum(examples) / 4
+    assert found["tokens_a_reply"] == sum(examples) / 4 - sum(prompts) / 2
+    assert found["ratings"] == {"better": 1}
+    assert found["safety_bins"] == {"safe over unsafe": 1}

@@ -31,8 +31,8 @@ from paddock.settings import StageSettings
 from paddock.stages.encoding import HASHES, place_of
 from paddock.text.chat_format import tag_in
 from paddock.text.comparisons import Comparison, preference_row, read_comparisons
-from paddock.text.dialog import PREFERENCE_RATINGS, Dialog, Message, Preference, opening_of
-from paddock.text.pairs import encode_pairs
+from paddock.text.dialog import Dialog, Message, Preference, opening_of
+from paddock.text.pairs import LABELS, encode_pairs, statistics_of
 from paddock.text.readers import OnBadRow, Source, read_preferences, read_prompts
 from paddock.text.tokenizer import Tokenizer
 
@@ -103,6 +103,7 @@ def run(settings: PreferencesSettings, stage_dir: StageDir, collect_preferences:
     train = [preference for preference in kept if not is_held_out(preference.prompt, settings.held_out_share)]
     for name, preferences in ((HELD_OUT, held_out), (TRAIN, train)):
         write_json_lines(stage_dir.path / name, map(preference_row, preferences))
+    encoded = list(encode_pairs(Tokenizer.load(Path(settings.model)), kept))
     say(f"preferences: {len(train):,} to learn from and {len(held_out):,} held out in {stage_dir.path}")
     return {
         "sampled": json.loads(about.read_text()),
@@ -110,7 +111,7 @@ def run(settings: PreferencesSettings, stage_dir: StageDir, collect_preferences:
         "excluded_unsafe_over_safe": len(collected) - len(kept),
         "train": len(train),
         "held_out": len(held_out),
-        **statistics_of(kept, Tokenizer.load(Path(settings.model))),
+        **statistics_of(np.array([pair.labels for pair in encoded], LABELS), np.array([pair.tokens for pair in encoded])),
     }
 
 
@@ -175,26 +176,6 @@ def prefers_unsafe(preference: Preference) -> bool:
 def is_held_out(prompt: Sequence[Message], share: float) -> bool:
     """Whether the pairs of all prompts that begin so are held out: the same answer in every run, version and stage."""
     return place_of(opening_of(prompt)) < share * HASHES
-
-
-def statistics_of(preferences: Sequence[Preference], tokenizer: Tokenizer) -> dict[str, Any]:
-    """Table 6's figures (means of turns, and of tokens of a prompt and of a reply), ratings, and the paper's safety bins."""
-    encoded = list(encode_pairs(tokenizer, preferences))
-    ratings = Counter(preference.rating for preference in preferences)
-    bins = Counter(
-        f"{'safe' if preference.chosen_safe else 'unsafe'} over {'safe' if preference.rejected_safe else 'unsafe'}"
-        for preference in preferences
-        if preference.chosen_safe is not None and preference.rejected_safe is not None
-    )
-    return {
-        "comparisons": len(preferences),
-        "turns": float(np.mean([sum(message.role == "user" for message in p.prompt) for p in preferences])),
-        "tokens_an_example": float(np.mean([pair.tokens / 2 for pair in encoded])),
-        "tokens_a_prompt": float(np.mean([pair.prompt_tokens for pair in encoded])),
-        "tokens_a_reply": float(np.mean([pair.tokens / 2 - pair.prompt_tokens for pair in encoded])),
-        "ratings": {rating: ratings[rating] for rating in PREFERENCE_RATINGS if ratings[rating]},
-        "safety_bins": dict(bins),
-    }
 
 
 def _prompts(settings: PreferencesSettings) -> list[Dialog]:

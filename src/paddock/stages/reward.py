@@ -16,11 +16,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -36,8 +35,9 @@ from paddock.progress import say
 from paddock.run_dir import StageDir
 from paddock.stages.encoding import HASHES, CorpusSettings, Rows, count_rows, encode_rows, place_of
 from paddock.stages.training import plan_figures
-from paddock.text.dialog import DOMAINS, PREFERENCE_RATINGS, Domain, Preference, opening_of
-from paddock.text.pairs import OverlongPair, PackedPairs, PairBatch, PairStore, encode_pairs, fitting_pairs
+from paddock.text.dialog import DOMAINS, Domain, Preference, opening_of
+from paddock.text.packing import StoreSummary
+from paddock.text.pairs import OverlongPair, PackedPairs, PairBatch, PairStore, encode_pairs, fitting_pairs, statistics_of
 from paddock.text.readers import ReadReport, Source, read_preferences
 from paddock.text.tokenizer import Tokenizer
 from paddock.train.loop import Loss, fit
@@ -67,7 +67,9 @@ class RewardSettings(CorpusSettings):
         0.0, ge=0, description="of the auxiliary loss on safe and unsafe replies (paper A.3.4)"
     )
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of the pairs held out, by a hash of how they begin")
-    overlong: OverlongPair = Field("refuse", description="stop at a pair longer than context, or skip and count it")
+    overlong: OverlongPair = Field(
+        "refuse", description="stop at a pair whose two dialogs are longer than context together, or skip and count it"
+    )
     batch_size: int = Field(512, ge=1, description="pairs of a step, over all ranks (paper 3.2.2)")
     learning_rate: float = Field(1e-5, gt=0, description="the peak (paper 3.2.2; 5e-6 for 70b)")
     epochs: int = Field(1, ge=1, description="how often to see the data (paper 3.2.2: longer training over-fits)")
@@ -108,7 +110,11 @@ def run(settings: RewardSettings, stage_dir: StageDir) -> dict[str, Any]:
             save(state, config, tokenizer, stage_dir)
             results = judge(rows, context, settings.domain, stage_dir, fitted.setup.precision)
         ranks.wait()
-        return {**fitted.results, **results, "data": {**encoded.figures, "fill": train.fill, **statistics_of(encoded.train)}}
+        return {
+            **fitted.results,
+            **results,
+            "data": {**encoded.figures, "fill": train.fill, **statistics_of(encoded.train.labels, encoded.train.lengths)},
+        }
 
 
 def preference_rows(settings: RewardSettings, tokenizer: Tokenizer, context: int) -> Rows[Preference, PairStore]:
@@ -117,9 +123,10 @@ def preference_rows(settings: RewardSettings, tokenizer: Tokenizer, context: int
     def read(sources: tuple[Source, ...], report: ReadReport) -> Iterator[Preference]:
         return read_preferences(sources, seed=settings.seed, on_bad_row=settings.on_bad_row, report=report)
 
-    def write(folder: Path, preferences: Iterable[Preference]) -> Any:
-        pairs = fitting_pairs(encode_pairs(tokenizer, preferences), context, settings.overlong)
-        return PairStore.write(folder, pairs, tokenizer.vocab_size)
+    def write(folder: Path, preferences: Iterable[Preference]) -> StoreSummary:
+        skipped = Counter[str]()
+        pairs = fitting_pairs(encode_pairs(tokenizer, preferences), context, settings.overlong, skipped)
+        return replace(PairStore.write(folder, pairs, tokenizer.vocab_size), too_long=skipped["too_long"])
 
     share = share_of_others(settings)
     return Rows(
@@ -304,19 +311,4 @@ def sample_row(pair: ScoredPair, preference: Preference) -> dict[str, Any]:
         "domain": pair.domain,
         "chosen_safe": pair.chosen_safe,
         "rejected_safe": pair.rejected_safe,
-    }
-
-
-def statistics_of(store: PairStore) -> dict[str, Any]:
-    """Table 6: comparisons, and means of turns and of tokens an example (the prompt and one reply), a prompt and a reply."""
-    dialog_tokens = np.diff(store.tokens.offsets).reshape(-1, 2).mean(axis=1)
-    prompt_tokens = store.labels["prompt_tokens"]
-    ratings = Counter(store.labels["rating"].tolist())
-    return {
-        "comparisons": len(store),
-        "turns": float(store.labels["turns"].mean()),
-        "tokens_an_example": float(dialog_tokens.mean()),
-        "tokens_a_prompt": float(prompt_tokens.mean()),
-        "tokens_a_reply": float((dialog_tokens - prompt_tokens).mean()),
-        "ratings": {name: ratings[place] for place, name in enumerate(PREFERENCE_RATINGS) if ratings[place]},
     }

@@ -88,12 +88,16 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """What a TokenStore holds: sequences, their tokens, the tokens that bear loss, and the longest sequence's tokens."""
+    """What a TokenStore holds: sequences, their tokens, the tokens that bear loss, and the longest sequence's tokens.
+
+    `too_long` counts rows that were left out before, as no row of a batch can hold them.
+    """
 
     sequences: int
     tokens: int
     loss_tokens: int
     longest: int
+    too_long: int = 0
 
 
 @dataclass(frozen=True)

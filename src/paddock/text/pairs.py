@@ -8,11 +8,12 @@ a number of rows that is the same for every step.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,14 +208,46 @@ class PackedPairs:
             yield row_offsets, pairs[packed]
 
 
-def fitting_pairs(pairs: Iterable[EncodedPair], context: int, overlong: OverlongPair) -> Iterator[EncodedPair]:
-    """The pairs whose two dialogs fit into `context` tokens together. Raises DataError for another, where it is refused."""
+def fitting_pairs(
+    pairs: Iterable[EncodedPair], context: int, overlong: OverlongPair, skipped: Counter[str]
+) -> Iterator[EncodedPair]:
+    """The pairs whose two dialogs fit into `context` tokens together; `skipped` counts the others as `too_long`.
+
+    Raises DataError, naming its place, for one that does not fit, unless `overlong` is "skip".
+    """
     for pair in pairs:
         if pair.tokens <= context:
             yield pair
-        elif overlong == "refuse":
+        elif overlong == "skip":
+            skipped["too_long"] += 1
+        else:
             raise DataError(
                 pair.source or "a pair",
-                f"the two dialogs of the pair have {pair.tokens:,} tokens, and {context:,} is the most",
+                f"the two dialogs of the pair have {pair.tokens:,} tokens together, and {context:,} is the most",
                 mend="Raise context, or set overlong: skip to leave such pairs out and count them",
             )
+
+
+def statistics_of(labels: NDArray[np.void], lengths: NDArray[np.int64]) -> dict[str, Any]:
+    """Table 6: comparisons, and means of turns and of tokens an example (the prompt and one reply), a prompt and a reply.
+
+    And how many pairs have each rating, and each combination of safe replies (paper section 3.1), where that is known.
+    `labels` (pairs,) are of LABELS, `lengths` (pairs,) the tokens of both dialogs.
+    """
+    example, prompt = float(lengths.mean() / 2), float(labels["prompt_tokens"].mean())
+    ratings = Counter(labels["rating"].tolist())
+    flags = Counter(zip(labels["chosen_safe"].tolist(), labels["rejected_safe"].tolist(), strict=True))
+    names = {1: "safe", 0: "unsafe"}
+    return {
+        "comparisons": len(labels),
+        "turns": float(labels["turns"].mean()),
+        "tokens_an_example": example,
+        "tokens_a_prompt": prompt,
+        "tokens_a_reply": example - prompt,
+        "ratings": {name: ratings[place] for place, name in enumerate(PREFERENCE_RATINGS) if ratings[place]},
+        "safety_bins": {
+            f"{names[chosen]} over {names[rejected]}": flags[chosen, rejected]
+            for chosen, rejected in sorted(flags, reverse=True)
+            if UNKNOWN not in (chosen, rejected)
+        },
+    }
