@@ -15,6 +15,15 @@ hypothesis.settings.register_profile("paddock", deadline=None)
 hypothesis.settings.load_profile("paddock")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kill-offset",
+        type=int,
+        default=0,
+        help="shifts the file operations at which tests/stages/test_killed.py kills: 0 to 52 together are all of them",
+    )
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets, for checks on real input; skipped where PADDOCK_TEST_DATA is unset."""

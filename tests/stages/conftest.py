@@ -14,7 +14,7 @@ from paddock.miniature.world import WorldSettings, make_world
 from paddock.model.checkpoint import reward_model_from, save_reward_model
 from paddock.run_dir import StageDir, write_json_lines
 from paddock.settings import parse
-from paddock.stages import pretrain
+from paddock.stages import pretrain, sft
 from paddock.text.comparisons import preference_row
 from paddock.text.dialog import Preference
 from paddock.text.readers import read_prompts
@@ -116,6 +116,16 @@ def sft_values(dialogs: Path, pretrained: StageDir) -> dict:
 
 
 @pytest.fixture(scope="session")
+def tuned(sft_values: dict, tmp_path_factory: pytest.TempPathFactory) -> StageDir:
+    """A fine-tuned model, most of whose replies end within 20 tokens."""
+    stage_dir = StageDir(tmp_path_factory.mktemp("runs") / "sft")
+    settings = parse(sft.SftSettings, {**sft_values, "epochs": 6, "samples": 0}, "test")
+    stage_dir.begin("sft", settings.model_dump(mode="json"), {})
+    stage_dir.complete(sft.run(settings, stage_dir))
+    return stage_dir
+
+
+@pytest.fixture(scope="session")
 def prompts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """80 prompts of unequal lengths, every third of them tagged as a matter of safety."""
     draw, path = random.Random(3), tmp_path_factory.mktemp("data") / "prompts.jsonl"
@@ -191,25 +201,29 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def rlhf_values(
-    world: Path, reward_folders: dict[str, Path], pretrained: StageDir, tmp_path_factory: pytest.TempPathFactory
-) -> dict:
-    """Settings of one version in a few seconds, with simulated annotators."""
-    first = tmp_path_factory.mktemp("data") / "first.jsonl"
+def first_preferences(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair for each prompt of the world, with the same two replies."""
+    path = tmp_path_factory.mktemp("data") / "first.jsonl"
     asked = read_prompts([world / "prompts_train.jsonl"])
-    write_json_lines(first, (preference_row(Preference(p.messages, "Anna", "Ben", "better", p.domain)) for p in asked))
+    write_json_lines(path, (preference_row(Preference(p.messages, "Anna", "Ben", "better", p.domain)) for p in asked))
+    return path
+
+
+@pytest.fixture(scope="session")
+def rlhf_values(world: Path, first_preferences: Path, reward_folders: dict[str, Path], tuned: StageDir) -> dict:
+    """Settings of one version in a few seconds, with simulated annotators."""
     small = {"batch_size": 8, "learning_rate": 1e-3, "precision": "f32", "compile": "off"}
     return {
-        "model": str(pretrained.model),
+        "model": str(tuned.model),
         "data": [str(world / "prompts_train.jsonl")],
         "held_out": [str(world / "prompts_held_out.jsonl")],
         "annotators": str(world),
-        "first_preferences": [str(first)],
+        "first_preferences": [str(first_preferences)],
         "helpfulness_reward": str(reward_folders["helpfulness"]),
         "safety_reward": str(reward_folders["safety"]),
         "versions": 1,
         "rejection": {**small, "replies": 2, "temperatures": [1.0], "max_new_tokens": 8, "epochs": 1},
-        "preferences": {"comparisons": 24, "max_new_tokens": 8, "held_out_share": 0.3},
+        "preferences": {"max_new_tokens": 20, "held_out_share": 0.3},
         "helpfulness": small,
         "safety": {**small, "safety_loss_weight": 1.0},
     }
