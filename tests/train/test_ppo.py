@@ -1,12 +1,15 @@
-"""The arithmetic of PPO: worked by hand, against TRL's published formulas, and as properties.
+"""The arithmetic of PPO: worked by hand, against TRL's own code, and as properties.
 
-TRL's formulas (`masked_whiten`, and those within `PPOTrainer.train` of trl 1.12.0, trl/experimental/ppo/ppo_trainer.py)
-are written out here, since they are no functions that could be called.
+TRL's are those of trl 1.12.0: its functions, and where it has none, lines cut out of `PPOTrainer.train` and executed.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
+import textwrap
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,62 +190,84 @@ def test_explained_variance_by_hand() -> None:
     assert math.isnan(explained_variance(returns, torch.ones(1, 4), mask, ALONE))
 
 
-# --- against TRL's formulas ---
+# --- against TRL's own code ---
 
 
-def trl_masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    return (values * mask).sum() / mask.sum()
+@pytest.fixture(scope="module")
+def trl() -> ModuleType:
+    """trl's module of PPO; it warns that the module is experimental unless told not to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+        from trl.experimental.ppo import ppo_trainer
+
+    return ppo_trainer
 
 
-def trl_masked_whiten(values: Tensor, mask: Tensor, shift_mean: bool = True) -> Tensor:
-    mean = trl_masked_mean(values, mask)
-    variance = trl_masked_mean((values - mean) ** 2, mask) * mask.sum() / (mask.sum() - 1)
-    whitened = (values - mean) * torch.rsqrt(variance + 1e-8)
-    return whitened if shift_mean else whitened + mean
+def run_lines(trl: ModuleType, first: str, last: str, **names: Any) -> dict[str, Any]:
+    """Execute the lines of `PPOTrainer.train` from that which begins with `first` to that which begins with `last`.
+
+    They see `names` and trl's module. Returns all names after them.
+    """
+    lines = inspect.getsource(trl.PPOTrainer.train).splitlines()
+    begin, end = (next(n for n, line in enumerate(lines) if line.strip().startswith(text)) for text in (first, last))
+    seen = {**vars(trl), **names}
+    exec(textwrap.dedent("\n".join(lines[begin : end + 1])), seen)
+    return seen
 
 
 @pytest.mark.parametrize("shift_mean", [True, False])
-def test_whitening_is_trls_but_for_its_sample_variance(shift_mean: bool) -> None:
+def test_whitening_is_trls_but_for_its_sample_variance(trl: ModuleType, shift_mean: bool) -> None:
     values, mask = torch.randn(6, 9), torch.rand(6, 9) < 0.7
     shrunk = math.sqrt(1 - 1 / int(mask.sum()))
-    mean = 0 if shift_mean else trl_masked_mean(values, mask)
-    expected = ((trl_masked_whiten(values, mask, shift_mean) - mean) / shrunk + mean) * mask
+    mean = 0 if shift_mean else trl.masked_mean(values, mask)
+    expected = ((trl.masked_whiten(values, mask, shift_mean) - mean) / shrunk + mean) * mask
     torch.testing.assert_close(whiten(values, mask, ALONE, shift_mean), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_rewards_and_advantages_are_trls_on_replies_of_full_length() -> None:
+@pytest.mark.parametrize("kl_estimator", ["k1", "k3"])
+def test_rewards_and_advantages_are_trls_on_replies_of_full_length(trl: ModuleType, kl_estimator: str) -> None:
     """On shorter ones TRL puts the reward a place after the last token, where its value model reads padding."""
     log_probs, reference, values, scores = torch.randn(4, 6), torch.randn(4, 6), torch.randn(4, 6), torch.randn(4)
-    rewards = -0.05 * (log_probs - reference)
-    rewards[torch.arange(4), 5] += scores
-    last, reversed_advantages = 0, []
-    for t in reversed(range(6)):
-        next_values = values[:, t + 1] if t < 5 else 0.0
-        last = rewards[:, t] + 0.99 * next_values - values[:, t] + 0.99 * 0.95 * last
-        reversed_advantages.append(last)
-    expected = torch.stack(reversed_advantages[::-1], axis=1)
+    args = SimpleNamespace(kl_estimator=kl_estimator, kl_coef=0.05, gamma=0.99, lam=0.95)
+    names = {"logprobs": log_probs, "ref_logprobs": reference, "scores": scores, "args": args}
+    lengths = {"sequence_lengths": torch.full((4,), 5), "sequence_lengths_p1": torch.full((4,), 6)}
+    theirs = run_lines(trl, "logr = ", "rewards[actual_start", **names, **lengths)
+    names = {"rewards": theirs["rewards"], "values": values, "args": args, "responses": log_probs}
+    theirs |= run_lines(trl, "lastgaelam = 0", "returns = ", **names)
     mask = torch.ones(4, 6, dtype=torch.bool)
-    found = token_rewards(scores, kl_k1(log_probs, reference, mask), mask, 0.05)
-    torch.testing.assert_close(found, rewards)
+    kl = (kl_k1 if kl_estimator == "k1" else kl_k3)(log_probs, reference, mask)
+    found = token_rewards(scores, kl, mask, 0.05)
+    torch.testing.assert_close(found, theirs["rewards"])
     advantages, returns = generalized_advantages(found, values, mask, 0.99, 0.95)
-    torch.testing.assert_close(advantages, expected)
-    torch.testing.assert_close(returns, expected + values)
+    torch.testing.assert_close(advantages, theirs["advantages"])
+    torch.testing.assert_close(returns, theirs["returns"])
 
 
-def test_losses_are_trls_means_on_the_same_tensors() -> None:
+def test_losses_are_trls_means_on_the_same_tensors(trl: ModuleType) -> None:
     new, old, advantages = torch.randn(5, 7) * 0.3, torch.randn(5, 7) * 0.3, torch.randn(5, 7)
     values, old_values, returns = torch.randn(5, 7), torch.randn(5, 7), torch.randn(5, 7)
     padding = torch.arange(7) >= torch.tensor([7, 3, 5, 1, 6])[:, None]
-    filled_new, filled_old = torch.masked_fill(new, padding, 1.0), torch.masked_fill(old, padding, 1.0)
-    ratio = torch.exp(filled_new - filled_old)
-    unclipped, clipped = -advantages * ratio, -advantages * torch.clamp(ratio, 0.8, 1.2)
-    policy = trl_masked_mean(torch.max(unclipped, clipped), ~padding)
-    value_clipped = torch.clamp(values, old_values - 0.2, old_values + 0.2)
-    losses = torch.max(torch.square(values - returns), torch.square(value_clipped - returns))
-    value = 0.5 * trl_masked_mean(losses, ~padding)
+    theirs = run_lines(
+        trl,
+        "vpredclipped = ",
+        "pg_loss = ",
+        new_logprobs=new.masked_fill(padding, trl.INVALID_LOGPROB),
+        mb_logprobs=old.masked_fill(padding, trl.INVALID_LOGPROB),
+        mb_advantage=advantages,
+        vpred=values,
+        mb_values=old_values,
+        mb_return=returns,
+        padding_mask=padding,
+        padding_mask_p1=padding,  # TRL learns one value more, of the place after the reply
+        micro_batch_inds=slice(None),
+        args=SimpleNamespace(cliprange=0.2, cliprange_value=0.2),
+    )
     count = (~padding).sum()
-    torch.testing.assert_close(clipped_policy_loss(new, old, advantages, ~padding, 0.2) / count, policy)
-    torch.testing.assert_close(clipped_value_loss(values, old_values, returns, ~padding, 0.2) / count, value)
+    torch.testing.assert_close(clipped_policy_loss(new, old, advantages, ~padding, 0.2) / count, theirs["pg_loss"])
+    ours = clipped_value_loss(values, old_values, returns, ~padding, 0.2) / count
+    torch.testing.assert_close(ours, theirs["vf_loss"])
+    sums, _ = update_sums(new, old, ~padding, 0.2)
+    assert sums[0].item() / count == pytest.approx(trl.masked_mean(theirs["ratio"], ~padding).item())
 
 
 # --- properties ---
