@@ -3,6 +3,7 @@
     PaddockError              a user's mistake or their machine's limit: exit code 2, no traceback
     ├── SettingsError         a recipe or a setting that cannot be: unknown key, wrong type, impossible combination
     ├── DataError             a row or a file that cannot be read: names file, line, field and the mend
+    │   └── EmptyDataError    nothing was read, or nothing that could be used
     ├── CheckpointError       a model folder or a saved state that cannot be used
     ├── UnsupportedError      something a model or back end cannot do (log-probs from a file of ready replies)
     ├── MissingExtraError     an optional dependency that is not installed: names the command that installs it
@@ -43,6 +44,10 @@ class DataError(PaddockError):
     def __reduce__(self) -> tuple[object, ...]:
         """Survive the trip between processes of a pool."""
         return (_rebuild_data_error, (self.path, self.problem, self.line, self.field, self.mend))
+
+
+class EmptyDataError(DataError):
+    """Sources of which nothing was read, or nothing that could be used."""
 
 
 def _rebuild_data_error(path: str, problem: str, line: int | None, field: str | None, mend: str | None) -> DataError:

@@ -79,6 +79,12 @@ def test_the_one_row_held_out_of_a_small_corpus_is_one_that_judges(tmp_path: Pat
     assert encoded.validation.tokens.tolist() == [*map(ord, "two")]
 
 
+def test_where_no_row_can_judge_there_is_no_validation_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = replace(rows_of(["one", "two"], 0.5, validation=["three"]), judges=lambda word: word == "four")
+    assert encode_rows(rows, tmp_path, ALONE).validation is None
+    assert "no row to judge by" in capsys.readouterr().err
+
+
 def test_without_a_share_nothing_is_held_out() -> None:
     rows = rows_of(["one", "two"], 0.0)
     assert learnt(rows) == ["one", "two"]

@@ -11,6 +11,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import Field, model_validator
 
-from paddock.errors import SettingsError
+from paddock.errors import EmptyDataError, SettingsError
 from paddock.model.config import ModelConfig
 from paddock.progress import say
 from paddock.run_dir import atomic_write, to_json
@@ -139,14 +140,15 @@ class EncodedRows(Generic[Store]):
 def encode_rows(rows: Rows[Item, Store], folder: Path, ranks: Ranks) -> EncodedRows[Store]:
     """Encode `rows` into `folder`, or open what is whole there already. The first rank encodes, and the others wait.
 
-    Raises DataError for a bad row (by setting), and where nothing is left to train on.
+    Where no row is left to judge by, there is no validation store. Raises DataError for a bad row (by setting), and
+    EmptyDataError where nothing is left to train on.
     """
     about = folder / "data.json"
     if ranks.is_first and not about.exists():
         report = ReadReport()
         train = rows.write(folder / "train", rows.learnt_from(report))
         validation = None
-        if rows.validation or rows.validation_share:
+        with suppress(EmptyDataError):
             validation = rows.write(folder / "validation", filter(rows.judges, rows.held_out()))
         figures = {
             "rows": report.rows,
@@ -157,7 +159,8 @@ def encode_rows(rows: Rows[Item, Store], folder: Path, ranks: Ranks) -> EncodedR
             "validation": asdict(validation) if validation else None,
         }
         atomic_write(about, to_json(figures))
-        say(f"data: {report.summary()}; {train.tokens:,} tokens to train on")
+        unjudged = "" if validation else "; no row to judge by"
+        say(f"data: {report.summary()}; {train.tokens:,} tokens to train on{unjudged}")
     ranks.wait()
     figures = json.loads(about.read_text())
     return EncodedRows(

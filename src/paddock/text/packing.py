@@ -21,7 +21,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from paddock.errors import DataError
+from paddock.errors import DataError, EmptyDataError
 from paddock.run_dir import atomic_folder, to_json
 from paddock.text.chat_format import Encoded
 
@@ -113,7 +113,7 @@ class TokenStore:
     def write(folder: Path, sequences: Iterable[Encoded], vocab_size: int) -> StoreSummary:
         """Write `sequences` to `folder` as they come, in constant memory. A kill leaves no half-written store.
 
-        Either all sequences have a loss mask or none has. Raises DataError where there are none.
+        Either all sequences have a loss mask or none has. Raises EmptyDataError where there are none.
         """
         dtype = np.dtype(np.uint16 if vocab_size <= 2**16 else np.uint32)
         count = tokens = loss_tokens = longest = 0
@@ -138,7 +138,9 @@ class TokenStore:
                     loss_tokens += len(ids) if loss_mask is None else sum(loss_mask)
                     offset_file.write(np.int64(tokens).tobytes())
             if tokens == 0:
-                raise DataError(folder.name, "nothing was read that could be encoded", mend="Check the paths of the data")
+                raise EmptyDataError(
+                    folder.name, "nothing was read that could be encoded", mend="Check the paths of the data"
+                )
             if not masked:
                 (temporary / "loss_mask.bin").unlink()
             summary = StoreSummary(count, tokens, loss_tokens, longest)

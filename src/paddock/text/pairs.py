@@ -91,7 +91,7 @@ class PairStore:
 
     @staticmethod
     def write(folder: Path, pairs: Iterable[EncodedPair], vocab_size: int) -> StoreSummary:
-        """Write `pairs` to `folder` as they come, whole or not at all. Raises DataError where there are none."""
+        """Write `pairs` to `folder` as they come, whole or not at all. Raises EmptyDataError where there are none."""
         labels: list[tuple[int, ...]] = []
 
         def sequences() -> Iterator[Encoded]:
