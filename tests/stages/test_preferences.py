@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paddock.errors import DataError, PaddockError, SettingsError
 from paddock.run_dir import StageDir, read_json_lines, write_json_lines
@@ -13,24 +15,25 @@ from paddock.settings import parse
 from paddock.stages.preferences import (
     PreferencesSettings,
     from_file,
-    is_held_out,
     plan,
     prefers_unsafe,
     run,
+    split,
 )
 from paddock.text.comparisons import Comparison, read_comparisons
-from paddock.text.dialog import Dialog, Message, Preference
+from paddock.text.dialog import Dialog, Message, Preference, opening_of
 from paddock.text.readers import read_preferences
+from paddock.text.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="module")
-def values(dialogs: Path, pretrained: StageDir) -> dict:
+def values(dialogs: Path, tuned: StageDir) -> dict:
     return {
-        "model": str(pretrained.model),
+        "model": str(tuned.model),
         "data": [str(dialogs)],
         "comparisons": 30,
         "temperatures": [0.7, 1.0, 1.3],
-        "max_new_tokens": 8,
+        "max_new_tokens": 20,
         "held_out_share": 0.3,
     }
 
@@ -54,7 +57,7 @@ def gathered(values: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[St
 
 def test_the_replies_of_a_pair_differ_and_come_from_two_variants(gathered: tuple[StageDir, dict]) -> None:
     pairs = list(read_comparisons(gathered[0].path / "pairs.jsonl"))
-    assert len(pairs) > 20
+    assert len(pairs) > 15
     assert all(pair.reply_a != pair.reply_b and pair.model_a != pair.model_b for pair in pairs)
     assert {pair.model_a for pair in pairs} == {f"model, temperature {t}" for t in ("0.7", "1", "1.3")}
 
@@ -64,8 +67,21 @@ def test_every_prompt_taken_is_a_pair_or_counted_with_a_reason(gathered: tuple[S
     assert sampled["pairs"] + sum(sampled["left_out"].values()) == sampled["prompts"] == 30
 
 
-def test_two_models_stand_on_either_side(values: dict, pretrained: StageDir, tmp_path: Path) -> None:
-    changes = {"other_model": str(pretrained.model), "names": ["v2", "v1"], "temperatures": [1.0], "comparisons": 12}
+def test_no_reply_of_a_pair_was_cut_short(values: dict, gathered: tuple[StageDir, dict], tuned: StageDir) -> None:
+    """A reply that has as many tokens as there may be was cut short, but for the end token."""
+    tokenizer = Tokenizer.load(tuned.model)
+    assert gathered[1]["sampled"]["left_out"]["cut short"] > 0
+    for pair in read_comparisons(gathered[0].path / "pairs.jsonl"):
+        assert max(len(tokenizer.encode(reply)) for reply in (pair.reply_a, pair.reply_b)) < values["max_new_tokens"]
+
+
+def test_where_every_reply_is_cut_short_the_error_says_what_to_raise(values: dict, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no prompt got two replies.*cut short.*raise max_new_tokens"):
+        run(settings(values, max_new_tokens=1), StageDir(tmp_path / "stage"), choose_a)
+
+
+def test_two_models_stand_on_either_side(values: dict, tuned: StageDir, tmp_path: Path) -> None:
+    changes = {"other_model": str(tuned.model), "names": ["v2", "v1"], "temperatures": [1.0], "comparisons": 12}
     run(settings(values, **changes), StageDir(tmp_path / "two"), choose_a)
     pairs = list(read_comparisons(tmp_path / "two" / "pairs.jsonl"))
     assert {(pair.model_a, pair.model_b) for pair in pairs} == {
@@ -81,19 +97,39 @@ def test_held_out_pairs_are_those_of_held_out_prompts(gathered: tuple[StageDir, 
     assert (len(train), len(held_out)) == (results["train"], results["held_out"])
     assert min(len(train), len(held_out)) > 0
     assert not {preference.prompt for preference in train} & {preference.prompt for preference in held_out}
-    assert all(is_held_out(preference.prompt, 0.3) for preference in held_out)
+
+
+def pair_about(number: int, domain: str = "helpfulness", turns: int = 1) -> Preference:
+    first = (Message("user", f"What is {number}?"),)
+    later = (Message("assistant", "Five."), Message("user", "Sure?")) * (turns - 1)
+    return Preference((*first, *later), "a", "b", domain=domain)
 
 
 def test_a_later_turn_is_held_out_with_the_first() -> None:
-    for number in range(100):
-        first = (Message("user", f"What is {number}?"),)
-        later = (*first, Message("assistant", "Five."), Message("user", "Sure?"))
-        assert is_held_out(later, 0.5) == is_held_out(first, 0.5)
+    train, held_out = split([pair_about(n, turns=turns) for n in range(100) for turns in (1, 2)], 0.5)
+    for side in (train, held_out):
+        assert {opening_of(one.prompt) for one in side if len(one.prompt) == 1} == {
+            opening_of(one.prompt) for one in side if len(one.prompt) == 3
+        }
+
+
+def test_a_prompt_stays_on_its_side_whatever_stands_beside_it() -> None:
+    few, many = (split([pair_about(n) for n in range(count)], 0.5)[1] for count in (20, 200))
+    assert set(few) <= set(many)
 
 
 def test_about_the_share_of_all_prompts_is_held_out() -> None:
-    prompts = [(Message("user", f"What is {n}?"),) for n in range(2000)]
-    assert abs(sum(is_held_out(prompt, 0.2) for prompt in prompts) / 2000 - 0.2) < 0.04
+    assert abs(len(split([pair_about(n) for n in range(2000)], 0.2)[1]) / 2000 - 0.2) < 0.04
+
+
+@given(st.integers(2, 12), st.integers(2, 12), st.floats(1e-9, 0.5))
+def test_each_domain_has_a_pair_to_be_judged_by(helpful: int, safety: int, share: float) -> None:
+    pairs = [pair_about(n) for n in range(helpful)] + [pair_about(100 + n, "safety") for n in range(safety)]
+    assert {preference.domain for preference in split(pairs, share)[1]} == {"helpfulness", "safety"}
+
+
+def test_without_a_share_nothing_is_held_out() -> None:
+    assert split([pair_about(1), pair_about(2)], 0.0) == ([pair_about(1), pair_about(2)], [])
 
 
 def test_an_unsafe_reply_chosen_over_a_safe_one_is_left_out_and_counted(values: dict, tmp_path: Path) -> None:

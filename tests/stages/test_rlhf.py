@@ -147,14 +147,14 @@ def test_one_version_more_keeps_those_that_are_made(values: dict, made: tuple[St
 
 
 def test_a_regression_stops_the_run_at_the_version_before(
-    values: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pretrained: StageDir
+    values: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tuned: StageDir
 ) -> None:
     check = regression.check
     monkeypatch.setattr(regression, "check", lambda *args: {**check(*args), "regressed": True})
     stage_dir = StageDir(tmp_path / "rlhf")
     results = run(settings(values, stop_on_regression=True, safety_reward=None), stage_dir, choose_shorter)
     assert (results["version"], len(results["versions"])) == (0, 1)
-    assert (stage_dir.model / "model.safetensors").read_bytes() == (pretrained.model / "model.safetensors").read_bytes()
+    assert (stage_dir.model / "model.safetensors").read_bytes() == (tuned.model / "model.safetensors").read_bytes()
     assert not (stage_dir.path / "v1" / "reward-safety").exists()
 
 

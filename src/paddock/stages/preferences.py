@@ -6,13 +6,14 @@ back is written in our own rated form to `preferences.jsonl`, and that of held-o
 
 As in the paper, pairs whose chosen reply is unsafe and whose other reply is safe are left out. Departures: the annotators of
 the paper write the prompts themselves, in dialogs that go on; here prompts come from files. Pairs of equal replies, and
-replies that a row cannot hold, are left out and counted.
+replies that are empty, cut short at max_new_tokens, or hold a tag of the chat format, are left out and counted: so a reward
+model learns from whole replies alone, each with its end token.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,8 @@ PAIRS = "pairs.jsonl"
 TRAIN, HELD_OUT = "preferences.jsonl", "preferences_held_out.jsonl"
 FILES = "files"  # the setting `annotators` where people compare
 
+NO_PAIR = "Where replies are cut short, raise max_new_tokens; where they are equal or empty, look at the model"
+
 CollectPreferences = Callable[[Path], list[Preference]]
 """From `pairs.jsonl` to the preferences of whoever compares; a pair may be passed over."""
 
@@ -57,9 +60,14 @@ class PreferencesSettings(StageSettings):
     temperatures: tuple[PositiveFloat, ...] = Field(
         (0.7, 1.0, 1.3), min_length=1, description="each reply is sampled at one of them, by chance (paper 3.1: varied)"
     )
-    max_new_tokens: int = Field(256, ge=1, description="tokens of a reply, at most")
+    max_new_tokens: int = Field(
+        256, ge=1, description="tokens of a reply, at most; pairs with one cut short there are left out"
+    )
     held_out_share: float = Field(
-        0.1, ge=0, lt=1, description="share of the prompts whose pairs are held out, by a hash of how they begin"
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of the prompts whose pairs are held out, by a hash of how they begin; at least one a domain",
     )
     annotators: str = Field(
         FILES, description="who compares: files, that is people; or the folder of a miniature world, with simulated ones"
@@ -99,8 +107,7 @@ def run(settings: PreferencesSettings, stage_dir: StageDir, collect_preferences:
     kept = [preference for preference in collected if not prefers_unsafe(preference)]
     if not kept:
         raise DataError(pairs_file, f"of {len(collected):,} labelled pairs none is left to learn from")
-    held_out = [preference for preference in kept if is_held_out(preference.prompt, settings.held_out_share)]
-    train = [preference for preference in kept if not is_held_out(preference.prompt, settings.held_out_share)]
+    train, held_out = split(kept, settings.held_out_share)
     for name, preferences in ((HELD_OUT, held_out), (TRAIN, train)):
         write_json_lines(stage_dir.path / name, map(preference_row, preferences))
     encoded = list(encode_pairs(Tokenizer.load(Path(settings.model)), kept))
@@ -125,19 +132,18 @@ def sample_pairs(settings: PreferencesSettings) -> tuple[list[Comparison], dict[
         _replies(folder, prompts, [pair[side] for pair in temperatures], settings, side)
         for side, folder in enumerate((settings.model, settings.other_model or settings.model))
     ]
-    pairs, left_out, cut_short = [], Counter[str](), 0
+    pairs, left_out = [], Counter[str]()
     for place, prompt in enumerate(prompts):
         completions = [sides[side][place] for side in (0, 1)]
         if reason := _problem(completions):
             left_out[reason] += 1
             continue
-        cut_short += sum(completion.finish_reason == "length" for completion in completions)
         names = [_variant(settings, side, temperatures[place][side]) for side in (0, 1)]
         a, b = (1, 0) if swapped[place] else (0, 1)
         pairs.append(Comparison(prompt, completions[a].text, completions[b].text, names[a], names[b]))
     if not pairs:
-        raise DataError(settings.data[0].path, f"no prompt got two replies to compare ({dict(left_out)})")
-    return pairs, {"prompts": len(prompts), "pairs": len(pairs), "left_out": left_out, "cut_short": cut_short}
+        raise DataError(settings.data[0].path, f"no prompt got two replies to compare ({dict(left_out)})", mend=NO_PAIR)
+    return pairs, {"prompts": len(prompts), "pairs": len(pairs), "left_out": left_out}
 
 
 def from_file(pairs_file: Path) -> list[Preference]:
@@ -173,9 +179,23 @@ def prefers_unsafe(preference: Preference) -> bool:
     return preference.chosen_safe is False and preference.rejected_safe is True
 
 
-def is_held_out(prompt: Sequence[Message], share: float) -> bool:
-    """Whether the pairs of all prompts that begin so are held out: the same answer in every run, version and stage."""
-    return place_of(opening_of(prompt)) < share * HASHES
+def split(preferences: Sequence[Preference], share: float) -> tuple[list[Preference], list[Preference]]:
+    """Those to learn from, and those held out: about `share` of each domain, and of two conversations or more at least one.
+
+    A reward model of a domain without a held-out pair could not be judged. What is held out so, beyond the share, is the
+    conversation with the smallest hash; where another version learns from it, stage reward leaves it out there.
+    """
+    places = [place_of(opening_of(preference.prompt)) for preference in preferences]
+    by_domain: dict[str | None, set[int]] = defaultdict(set)
+    for preference, place in zip(preferences, places, strict=True):
+        by_domain[preference.domain].add(place)
+    held_out = {place for place in places if place < share * HASHES}
+    if share:
+        held_out |= {min(some) for some in by_domain.values() if len(some) > 1 and not some & held_out}
+    sides: tuple[list[Preference], list[Preference]] = ([], [])
+    for preference, place in zip(preferences, places, strict=True):
+        sides[place in held_out].append(preference)
+    return sides
 
 
 def _prompts(settings: PreferencesSettings) -> list[Dialog]:
@@ -219,6 +239,8 @@ def _problem(completions: Iterable[Completion]) -> str | None:
         return "no room for a reply"
     if not first.text or not second.text:
         return "empty reply"
+    if "length" in (first.finish_reason, second.finish_reason):
+        return "cut short"
     if tag_in(first.text) or tag_in(second.text):
         return "a tag of the chat format"
     return "equal replies" if first.text == second.text else None

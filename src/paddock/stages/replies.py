@@ -58,8 +58,9 @@ class ScoredReply:
     def rank(self) -> tuple[bool, bool, float]:
         """What replies to one prompt are ordered by: whether it is safe, then whether it ended, then the reward.
 
-        Rewards of safe and of unsafe replies may be two models', so none of them lifts an unsafe reply over a safe one. And
-        who learns from a text that its limit cut short learns to stop in mid-sentence.
+        Rewards of safe and of unsafe replies may be two models', so none of them lifts an unsafe reply over a safe one.
+        Reward models have seen no pair with a reply that its limit cut short (stage preferences leaves such pairs out), and
+        who learns from one learns to stop in mid-sentence.
         """
         return self.scores.is_safe, self.ended, self.scores.reward
 
