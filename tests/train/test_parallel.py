@@ -162,7 +162,9 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
     for seed, (name, shape) in enumerate(SHAPES.items()):
         save_model(fresh_model(ModelConfig(**shape), seed).build(), folder / name, max_shard_bytes=10_000)
     chat = str(folder / "gqa_untied")
-    save_reward_model(reward_model_from(chat, seed=2).build(), folder / "reward")
+    reward_model = reward_model_from(chat, seed=2).build()
+    reward_model.mean, reward_model.std = 0.5, 2.0
+    save_reward_model(reward_model, folder / "reward")
     return {
         **{f"fresh_{name}": ["fresh", shape, "f32"] for name, shape in SHAPES.items()},
         **{f"loaded_{name}": ["loaded", str(folder / name), "f32"] for name in SHAPES},
@@ -207,7 +209,8 @@ def test_a_divided_model_gives_what_a_whole_one_does(recipes: dict, built: Path,
 def test_each_process_reads_its_rows_alone_and_makes_no_whole_matrix(recipes: dict, built: Path, name: str) -> None:
     parameters = dict(script(BUILD).blueprint_of(*recipes[name][:2]).model.named_parameters())
     head_is_fresh = name in ("reward", "reward_bf16", "value_of_chat")
-    stored = [p for key, p in parameters.items() if not (head_is_fresh and key in ("score.weight", "value.weight"))]
+    fresh = {"value.bias", *(("score.weight", "value.weight") if head_is_fresh else ())}
+    stored = [p for key, p in parameters.items() if key not in fresh]
     largest_part = max(-(-p.shape[0] // 2) * p[0].numel() for p in parameters.values())
     both = seen(built, name)
     assert sum(one["read"] for one in both) == sum(p.numel() for p in stored)
