@@ -8,7 +8,7 @@ import pytest
 from paddock.catalog import STAGES, find_annotators, find_stage
 from paddock.cli.stage import COMMANDS
 from paddock.errors import PaddockError, SettingsError
-from paddock.miniature.annotators import annotate
+from paddock.miniature.annotators import allowed_accuracy, annotate
 from paddock.miniature.dialogs import helpful_prompts, safety_prompts
 from paddock.miniature.world import WorldSettings, make_world
 from paddock.run_dir import write_json_lines
@@ -35,10 +35,12 @@ def test_the_annotators_of_a_world_know_its_training_and_its_held_out_prompts(tm
     known = [prompt for prompts in files.values() for prompt in prompts]
     comparisons = [Comparison(prompt.dialog, "I do not know.", "A bear.", "v2", "v1") for prompt in known]
     write_json_lines(tmp_path / "pairs.jsonl", (comparison.to_row() for comparison in comparisons))
-    assert find_annotators(str(tmp_path), 4)(tmp_path / "pairs.jsonl") == annotate(comparisons, known, 4)
+    annotators, expected = find_annotators(str(tmp_path), 4), annotate(comparisons, known, 4)
+    assert annotators.collect(tmp_path / "pairs.jsonl") == expected
+    assert annotators.allowed_accuracy(expected) == allowed_accuracy(expected, known)
 
 
 def test_people_answer_through_files(tmp_path: Path):
     (tmp_path / "pairs.jsonl").write_text("")
     with pytest.raises(PaddockError, match="wait to be compared"):
-        find_annotators("files", 0)(tmp_path / "pairs.jsonl")
+        find_annotators("files", 0).collect(tmp_path / "pairs.jsonl")

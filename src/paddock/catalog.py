@@ -5,7 +5,7 @@ Here alone the miniature world meets the stages: its simulated annotators answer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,9 +16,9 @@ from paddock.run_dir import StageDir
 from paddock.settings import StageSettings
 
 if TYPE_CHECKING:
-    from paddock.stages.preferences import CollectPreferences, PreferencesSettings
+    from paddock.miniature.tasks import GradedPrompt
+    from paddock.stages.preferences import Annotators, PreferencesSettings
     from paddock.stages.rlhf import RlhfSettings
-    from paddock.text.dialog import Preference
 
 WORLD_PROMPTS = ("prompts_train.jsonl", "prompts_held_out.jsonl")  # those that a world's annotators know
 
@@ -130,18 +130,20 @@ def _run_rlhf(settings: RlhfSettings, stage_dir: StageDir) -> dict[str, Any]:
     return rlhf.run(settings, stage_dir, find_annotators(settings.annotators, settings.seed))
 
 
-def find_annotators(who: str, seed: int) -> CollectPreferences:
+def find_annotators(who: str, seed: int) -> Annotators:
     """Who compares replies: people, through files, or the simulated annotators of the miniature world in a folder."""
     from paddock.stages import preferences
 
     if who == preferences.FILES:
-        return preferences.from_file
+        return preferences.Annotators(preferences.from_file)
 
-    def simulated(pairs_file: Path) -> list[Preference]:
-        from paddock.miniature import annotators, tasks
-        from paddock.text.comparisons import read_comparisons
+    from paddock.miniature import annotators, tasks
+    from paddock.text.comparisons import read_comparisons
 
-        prompts = chain.from_iterable(tasks.read_prompts(Path(who) / name) for name in WORLD_PROMPTS)
-        return annotators.annotate(read_comparisons(pairs_file), prompts, seed)
+    def prompts() -> Iterator[GradedPrompt]:
+        return chain.from_iterable(tasks.read_prompts(Path(who) / name) for name in WORLD_PROMPTS)
 
-    return simulated
+    return preferences.Annotators(
+        collect=lambda pairs_file: annotators.annotate(read_comparisons(pairs_file), prompts(), seed),
+        allowed_accuracy=lambda held_out: annotators.allowed_accuracy(held_out, prompts()),
+    )

@@ -24,6 +24,8 @@ SAFETY = list(safety_prompts(Random(1), WORLD, 21, 21, True, "safety"))
 HARMFUL = [prompt for prompt in SAFETY if prompt.task.skill == "refuse"]
 BORDERLINE_PROMPTS = [prompt for prompt in SAFETY if prompt.task.skill == "borderline"]
 
+RUDE = "bear, cat, you silly turnip."
+
 
 def asked(question: str, task: Task, domain: str = "helpfulness", id: str = "p") -> GradedPrompt:
     return GradedPrompt(Dialog((Message("user", question),), id, domain), task)
@@ -185,6 +187,32 @@ def test_a_perfect_judge_reaches_the_allowed_accuracy_overall_and_by_rating():
     assert set(allowed) == {"overall", *PREFERENCE_RATINGS}
     for group, hits in right.items():
         assert abs(sum(hits) / len(hits) - allowed[group]) < 4 * math.sqrt(0.25 / len(hits)), group
+
+
+@pytest.mark.parametrize("worse", ["bear, cat.", RUDE])
+def test_a_perfect_judge_of_kept_safety_pairs_reaches_the_allowed_accuracy(worse: str):
+    """Pairs that prefer what was flagged unsafe are left out: mostly slips, so on what is kept a judge does better."""
+    people = [Annotator("one", 1.0, 0.1)]
+    prompts = prompts_like(HARMFUL[0], 6000)
+    found = labels(prompts, PLAIN_REFUSAL, worse, people)
+    kept = [preference for preference in found if not (preference.chosen_safe is False and preference.rejected_safe)]
+    assert len(kept) < len(found)
+    right = defaultdict(list)
+    for preference in kept:
+        for group in ("overall", preference.rating):
+            right[group].append(preference.chosen == PLAIN_REFUSAL)
+    allowed = allowed_accuracy(kept, prompts, people)
+    for group, hits in right.items():
+        assert abs(sum(hits) / len(hits) - allowed[group]) < 4 * math.sqrt(0.25 / len(hits)), group
+
+
+def test_on_kept_pairs_of_a_safe_and_an_unsafe_reply_nearly_all_can_be_right():
+    """By hand: p = 1 / (1 + e^-1.8) of a plain refusal, 0.8, over a rude reply, -1; flags wrong in 1 of 10."""
+    one = [Annotator("one", 1.0, 0.1)]
+    p = 1 / (1 + math.exp(-1.8))
+    expected = p * 0.99 / (p * 0.99 + (1 - p) * 0.19)
+    found = labels(HARMFUL[:1], PLAIN_REFUSAL, RUDE, one)
+    assert allowed_accuracy(found, HARMFUL[:1], one)["overall"] == pytest.approx(expected)
 
 
 def test_the_allowed_accuracy_rises_with_the_rating():

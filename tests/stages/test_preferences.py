@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from paddock.errors import DataError, PaddockError, SettingsError
 from paddock.run_dir import StageDir, read_json_lines, write_json_lines
 from paddock.settings import parse
 from paddock.stages.preferences import (
+    Annotators,
     PreferencesSettings,
     from_file,
     plan,
@@ -52,7 +54,7 @@ def choose_a(pairs_file: Path) -> list[Preference]:
 @pytest.fixture(scope="module")
 def gathered(values: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[StageDir, dict]:
     stage_dir = StageDir(tmp_path_factory.mktemp("runs") / "preferences")
-    return stage_dir, run(settings(values), stage_dir, choose_a)
+    return stage_dir, run(settings(values), stage_dir, Annotators(choose_a))
 
 
 def test_the_replies_of_a_pair_differ_and_come_from_two_variants(gathered: tuple[StageDir, dict]) -> None:
@@ -77,12 +79,12 @@ def test_no_reply_of_a_pair_was_cut_short(values: dict, gathered: tuple[StageDir
 
 def test_where_every_reply_is_cut_short_the_error_says_what_to_raise(values: dict, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no prompt got two replies.*cut short.*raise max_new_tokens"):
-        run(settings(values, max_new_tokens=1), StageDir(tmp_path / "stage"), choose_a)
+        run(settings(values, max_new_tokens=1), StageDir(tmp_path / "stage"), Annotators(choose_a))
 
 
 def test_two_models_stand_on_either_side(values: dict, tuned: StageDir, tmp_path: Path) -> None:
     changes = {"other_model": str(tuned.model), "names": ["v2", "v1"], "temperatures": [1.0], "comparisons": 12}
-    run(settings(values, **changes), StageDir(tmp_path / "two"), choose_a)
+    run(settings(values, **changes), StageDir(tmp_path / "two"), Annotators(choose_a))
     pairs = list(read_comparisons(tmp_path / "two" / "pairs.jsonl"))
     assert {(pair.model_a, pair.model_b) for pair in pairs} == {
         ("v1, temperature 1", "v2, temperature 1"),
@@ -141,9 +143,21 @@ def test_an_unsafe_reply_chosen_over_a_safe_one_is_left_out_and_counted(values: 
             for p, flag in zip(pairs, flags, strict=True)
         ]
 
-    results = run(settings(values, comparisons=8), StageDir(tmp_path / "stage"), contrary)
+    results = run(settings(values, comparisons=8), StageDir(tmp_path / "stage"), Annotators(contrary))
     assert (results["labelled"], results["excluded_unsafe_over_safe"], results["comparisons"]) == (4, 1, 3)
     assert results["safety_bins"] == {"safe over unsafe": 1, "unsafe over unsafe": 1}
+
+
+def test_what_noise_allows_on_held_out_pairs_stands_beside_what_was_gathered(values: dict, tmp_path: Path) -> None:
+    def count(preferences: Sequence[Preference]) -> dict[str, float]:
+        return {"overall": len(preferences)}
+
+    results = run(settings(values, comparisons=12), StageDir(tmp_path / "stage"), Annotators(choose_a, count))
+    assert results["allowed_accuracy"] == {"helpfulness": {"overall": results["held_out"]}}
+
+
+def test_of_people_nobody_knows_what_their_noise_allows(gathered: tuple[StageDir, dict]) -> None:
+    assert gathered[1]["allowed_accuracy"] is None
 
 
 def test_an_unknown_flag_prefers_nothing_unsafe() -> None:
@@ -151,7 +165,7 @@ def test_an_unknown_flag_prefers_nothing_unsafe() -> None:
 
 
 def test_the_same_settings_give_the_same_files(values: dict, gathered: tuple[StageDir, dict], tmp_path: Path) -> None:
-    run(settings(values), StageDir(tmp_path / "again"), choose_a)
+    run(settings(values), StageDir(tmp_path / "again"), Annotators(choose_a))
     for name in ("pairs.jsonl", "preferences.jsonl", "preferences_held_out.jsonl"):
         assert (tmp_path / "again" / name).read_bytes() == (gathered[0].path / name).read_bytes()
 
@@ -159,12 +173,12 @@ def test_the_same_settings_give_the_same_files(values: dict, gathered: tuple[Sta
 def test_the_stage_waits_for_people_and_goes_on_with_the_same_pairs(values: dict, tmp_path: Path) -> None:
     stage_dir, wanted = StageDir(tmp_path / "stage"), settings(values, comparisons=8)
     with pytest.raises(PaddockError, match=r"wait to be compared in .*pairs\.jsonl.* into .*labelled\.jsonl"):
-        run(wanted, stage_dir, from_file)
+        run(wanted, stage_dir, Annotators(from_file))
     pairs = list(read_comparisons(stage_dir.path / "pairs.jsonl"))
     before = (stage_dir.path / "pairs.jsonl").stat().st_mtime_ns
     rows = [{**pair.to_row(), "chosen": pair.reply_b, "rejected": pair.reply_a, "rating": "better"} for pair in pairs]
     write_json_lines(stage_dir.path / "labelled.jsonl", rows)
-    results = run(wanted, stage_dir, from_file)
+    results = run(wanted, stage_dir, Annotators(from_file))
     assert results["labelled"] == results["comparisons"] == len(pairs)
     assert (stage_dir.path / "pairs.jsonl").stat().st_mtime_ns == before
 
@@ -200,5 +214,7 @@ def test_a_plan_counts_what_a_run_samples(values: dict, gathered: tuple[StageDir
 
 
 def test_the_figures_of_a_resumed_run_are_those_of_the_first(gathered: tuple[StageDir, dict], values: dict) -> None:
-    assert json.loads(json.dumps(run(settings(values), gathered[0], choose_a))) == json.loads(json.dumps(gathered[1]))
+    assert json.loads(json.dumps(run(settings(values), gathered[0], Annotators(choose_a)))) == json.loads(
+        json.dumps(gathered[1])
+    )
     assert read_json_lines(gathered[0].path / "pairs.jsonl")

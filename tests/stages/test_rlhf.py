@@ -15,6 +15,7 @@ from paddock.errors import DataError, PaddockError, SettingsError
 from paddock.run_dir import StageDir, read_json_lines
 from paddock.settings import parse
 from paddock.stages import regression
+from paddock.stages.preferences import Annotators
 from paddock.stages.rlhf import RlhfSettings, Versions, plan, run
 from paddock.text.comparisons import read_comparisons
 from paddock.text.dialog import Preference
@@ -43,7 +44,7 @@ def settings(values: dict, **changes: object) -> RlhfSettings:
 @pytest.fixture(scope="module")
 def made(values: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[StageDir, dict]:
     stage_dir = StageDir(tmp_path_factory.mktemp("runs") / "rlhf")
-    return stage_dir, run(settings(values), stage_dir, choose_shorter)
+    return stage_dir, run(settings(values), stage_dir, Annotators(choose_shorter))
 
 
 def stage_settings(made: tuple[StageDir, dict], part: str) -> dict:
@@ -113,7 +114,7 @@ def test_a_complete_part_is_not_done_again(made: tuple[StageDir, dict], values: 
     def nobody(pairs_file: Path) -> list[Preference]:
         raise AssertionError("nobody is asked again")
 
-    again = run(settings(values), made[0], nobody)
+    again = run(settings(values), made[0], Annotators(nobody))
     assert [mark.stat().st_mtime_ns for mark in marks] == before
     assert json.dumps(again["version"]) == json.dumps(made[1]["version"])
 
@@ -130,8 +131,8 @@ def test_a_run_that_waited_for_people_ends_as_one_that_did_not(
     stage_dir = StageDir(tmp_path / "rlhf")
     for people in (away, away_at_second):
         with pytest.raises(PaddockError, match="nobody is there"):
-            run(settings(values), stage_dir, people)
-    run(settings(values), stage_dir, choose_shorter)
+            run(settings(values), stage_dir, Annotators(people))
+    run(settings(values), stage_dir, Annotators(choose_shorter))
     for name in ("model/model.safetensors", "samples.jsonl", "v2/reward-safety/model/model.safetensors"):
         assert (stage_dir.path / name).read_bytes() == (made[0].path / name).read_bytes()
 
@@ -139,9 +140,9 @@ def test_a_run_that_waited_for_people_ends_as_one_that_did_not(
 def test_one_version_more_keeps_those_that_are_made(values: dict, made: tuple[StageDir, dict], tmp_path: Path) -> None:
     assert RlhfSettings.may_change == {"versions"}
     stage_dir = StageDir(tmp_path / "rlhf")
-    run(settings(values, versions=1), stage_dir, choose_shorter)
+    run(settings(values, versions=1), stage_dir, Annotators(choose_shorter))
     first = (stage_dir.path / "v1" / "check" / "stage.json").stat().st_mtime_ns
-    run(settings(values), stage_dir, choose_shorter)
+    run(settings(values), stage_dir, Annotators(choose_shorter))
     assert (stage_dir.path / "v1" / "check" / "stage.json").stat().st_mtime_ns == first
     assert (stage_dir.model / "model.safetensors").read_bytes() == (made[0].model / "model.safetensors").read_bytes()
 
@@ -152,7 +153,7 @@ def test_a_regression_stops_the_run_at_the_version_before(
     check = regression.check
     monkeypatch.setattr(regression, "check", lambda *args: {**check(*args), "regressed": True})
     stage_dir = StageDir(tmp_path / "rlhf")
-    results = run(settings(values, stop_on_regression=True, safety_reward=None), stage_dir, choose_shorter)
+    results = run(settings(values, stop_on_regression=True, safety_reward=None), stage_dir, Annotators(choose_shorter))
     assert (results["version"], len(results["versions"])) == (0, 1)
     assert (stage_dir.model / "model.safetensors").read_bytes() == (tuned.model / "model.safetensors").read_bytes()
     assert not (stage_dir.path / "v1" / "reward-safety").exists()
@@ -175,7 +176,7 @@ def test_reward_models_without_pairs_to_be_judged_by_are_refused(values: dict) -
 
 def test_a_held_out_prompt_that_is_learnt_from_is_refused_before_any_work(values: dict, tmp_path: Path) -> None:
     both = settings(values, held_out=[*values["held_out"], values["data"][0]])
-    for work in (lambda: plan(both), lambda: run(both, StageDir(tmp_path / "rlhf"), choose_shorter)):
+    for work in (lambda: plan(both), lambda: run(both, StageDir(tmp_path / "rlhf"), Annotators(choose_shorter))):
         with pytest.raises(DataError, match=r"prompts\.jsonl:1: 80 held-out prompts, this one the first of them, are among"):
             work()
     assert not (tmp_path / "rlhf").exists()

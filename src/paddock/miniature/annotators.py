@@ -109,22 +109,42 @@ def annotate(
 def allowed_accuracy(
     preferences: Iterable[Preference], prompts: Iterable[GradedPrompt], annotators: Sequence[Annotator] = ANNOTATORS
 ) -> dict[str, float]:
-    """The accuracy that a judge who knows every utility reaches on labelled pairs: "overall", and by rating.
+    """The accuracy that a judge who knows every utility reaches on labelled pairs that were kept: "overall", and by rating.
 
-    It is the mean over pairs of the probability that their annotator chose the better reply: overall max(p, 1 - p), with p
-    as above; for a rating, the same given that the annotator gave this rating. On few pairs luck carries a judge higher.
-    Raises DataError for a pair of another prompt or annotator.
+    Kept are all but those whose chosen reply was flagged unsafe and the other safe (paper section 3.1): mostly slips of
+    annotators, so a judge does better on what is kept than on all. It is the mean over pairs of the probability that their
+    annotator chose the better reply, given that the pair was kept, and for a rating, that it was given. With p as above, and
+    x and y the probabilities that the flags prefer the worse or the better reply, that is p (1 - x) / (p (1 - x) +
+    (1 - p) (1 - y)). On few pairs luck carries a judge higher. Raises DataError for a pair of another prompt or annotator.
     """
-    known, noise = _by_messages(prompts), {annotator.name: annotator.noise for annotator in annotators}
+    known, by_name = _by_messages(prompts), {annotator.name: annotator for annotator in annotators}
     chances: dict[str, list[float]] = defaultdict(list)
     for preference in preferences:
-        if preference.annotator not in noise or preference.rating is None:
+        if preference.annotator not in by_name or preference.rating is None:
             raise DataError(preference.source or "a preference", "no simulated annotator has rated this pair")
-        prompt, scale = _find(known, preference.prompt), noise[preference.annotator]
-        difference = abs(utility(prompt, preference.chosen) - utility(prompt, preference.rejected))
-        chances[OVERALL].append(_sigmoid(difference / scale))
-        chances[preference.rating].append(_chance_given_rating(difference, scale, preference.rating))
+        prompt, annotator = _find(known, preference.prompt), by_name[preference.annotator]
+        (low, worse), (high, better) = sorted((utility(prompt, r), r) for r in (preference.chosen, preference.rejected))
+        difference, kept = high - low, _kept_shares(prompt, worse, better, annotator.flag_error)
+        for group, odds in (
+            (OVERALL, (_sigmoid(difference / annotator.noise), _sigmoid(-difference / annotator.noise))),
+            (preference.rating, _chances_of_rating(difference, annotator.noise, preference.rating)),
+        ):
+            right, wrong = (chance * share for chance, share in zip(odds, kept, strict=True))
+            chances[group].append(right / (right + wrong))
     return {group: sum(values) / len(values) for group, values in chances.items()}
+
+
+def _kept_shares(prompt: GradedPrompt, worse: str, better: str, flag_error: float) -> tuple[float, float]:
+    """How often a pair is kept whose better reply was chosen, and one whose worse reply was.
+
+    It is left out where the flags call the chosen reply unsafe and the other one safe. Safety prompts alone have flags.
+    """
+    if prompt.dialog.domain != "safety":
+        return 1.0, 1.0
+    of_worse, of_better = (
+        1 - flag_error if grade(prompt.task, reply).safe else flag_error for reply in (worse, better)
+    )  # how often each is flagged safe
+    return 1 - (1 - of_better) * of_worse, 1 - (1 - of_worse) * of_better
 
 
 def _label(comparison: Comparison, prompt: GradedPrompt, seed: int, annotators: Sequence[Annotator]) -> Preference:
@@ -155,8 +175,8 @@ def _rating_of(difference: float) -> PreferenceRating:
     return next(rating for rating, least in RATING_FROM.items() if difference >= least)
 
 
-def _chance_given_rating(difference: float, noise: float, rating: PreferenceRating) -> float:
-    """P(the better reply was chosen | the rating), for utilities `difference` >= 0 apart.
+def _chances_of_rating(difference: float, noise: float, rating: PreferenceRating) -> tuple[float, float]:
+    """P(the better reply was chosen, with this rating), and P(the worse one was), for utilities `difference` >= 0 apart.
 
     Perceived differences of one rating lie in [lower, upper) where the better reply is chosen, and in (-upper, -lower]
     where the other one is.
@@ -165,7 +185,7 @@ def _chance_given_rating(difference: float, noise: float, rating: PreferenceRati
     upper = min((least for least in RATING_FROM.values() if least > lower), default=math.inf)
     right = _sigmoid((upper - difference) / noise) - _sigmoid((lower - difference) / noise)
     wrong = _sigmoid((upper + difference) / noise) - _sigmoid((lower + difference) / noise)
-    return right / (right + wrong)
+    return right, wrong
 
 
 def _logistic(rng: Random) -> float:

@@ -1,7 +1,7 @@
 """Gather preferences (paper section 3.1): two replies to a prompt, and which of them someone chose, and by how much.
 
 The two replies come from two different variants of a model, each at a temperature drawn by chance. They are written to
-`pairs.jsonl` and handed to `collect_preferences`, which may be people or a program: this stage knows neither. What comes
+`pairs.jsonl` and handed to the annotators, who may be people or a program: this stage knows neither. What comes
 back is written in our own rated form to `preferences.jsonl`, and that of held-out prompts to `preferences_held_out.jsonl`.
 
 As in the paper, pairs whose chosen reply is unsafe and whose other reply is safe are left out. Departures: the annotators of
@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,7 +32,7 @@ from paddock.settings import StageSettings
 from paddock.stages.encoding import HASHES, place_of
 from paddock.text.chat_format import tag_in
 from paddock.text.comparisons import Comparison, preference_row, read_comparisons
-from paddock.text.dialog import Dialog, Message, Preference, opening_of
+from paddock.text.dialog import DOMAINS, Dialog, Message, Preference, opening_of
 from paddock.text.pairs import LABELS, encode_pairs, statistics_of
 from paddock.text.readers import OnBadRow, Source, read_preferences, read_prompts
 from paddock.text.tokenizer import Tokenizer
@@ -43,8 +43,17 @@ FILES = "files"  # the setting `annotators` where people compare
 
 NO_PAIR = "Where replies are cut short, raise max_new_tokens; where they are equal or empty, look at the model"
 
-CollectPreferences = Callable[[Path], list[Preference]]
-"""From `pairs.jsonl` to the preferences of whoever compares; a pair may be passed over."""
+
+@dataclass(frozen=True)
+class Annotators:
+    """Whoever compares: people, or a program.
+
+    `collect` goes from `pairs.jsonl` to their preferences; a pair may be passed over. Where their noise is known,
+    `allowed_accuracy` is what it leaves to a judge without a fault, on pairs that were kept, overall and by rating.
+    """
+
+    collect: Callable[[Path], list[Preference]]
+    allowed_accuracy: Callable[[Sequence[Preference]], dict[str, float]] | None = None
 
 
 class PreferencesSettings(StageSettings):
@@ -93,17 +102,17 @@ def plan(settings: PreferencesSettings) -> dict[str, Any]:
     return {"prompts": prompts, "replies": 2 * prompts, "new_tokens_at_most": 2 * prompts * settings.max_new_tokens}
 
 
-def run(settings: PreferencesSettings, stage_dir: StageDir, collect_preferences: CollectPreferences) -> dict[str, Any]:
+def run(settings: PreferencesSettings, stage_dir: StageDir, annotators: Annotators) -> dict[str, Any]:
     """Sample pairs, have them compared, and write the preferences. Returns the figures of `results.json`.
 
-    Raises whatever `collect_preferences` raises, such as a PaddockError that it waits for people; the pairs stay.
+    Raises whatever `annotators.collect` raises, such as a PaddockError that it waits for people; the pairs stay.
     """
     pairs_file, about = stage_dir.path / PAIRS, stage_dir.data / "pairs.json"
     if not pairs_file.exists():
         pairs, figures = sample_pairs(settings)
         atomic_write(about, to_json(figures))
         write_json_lines(pairs_file, (pair.to_row() for pair in pairs))
-    collected = collect_preferences(pairs_file)
+    collected = annotators.collect(pairs_file)
     kept = [preference for preference in collected if not prefers_unsafe(preference)]
     if not kept:
         raise DataError(pairs_file, f"of {len(collected):,} labelled pairs none is left to learn from")
@@ -118,8 +127,20 @@ def run(settings: PreferencesSettings, stage_dir: StageDir, collect_preferences:
         "excluded_unsafe_over_safe": len(collected) - len(kept),
         "train": len(train),
         "held_out": len(held_out),
+        "allowed_accuracy": allowed_accuracy(annotators, held_out),
         **statistics_of(np.array([pair.labels for pair in encoded], LABELS), np.array([pair.tokens for pair in encoded])),
     }
+
+
+def allowed_accuracy(annotators: Annotators, held_out: Sequence[Preference]) -> dict[str, dict[str, float]] | None:
+    """For each domain, the accuracy that the annotators' noise leaves to a perfect judge of held-out pairs; None: not known.
+
+    A reward model's accuracy on them, in stage reward, stands beside it.
+    """
+    if annotators.allowed_accuracy is None:
+        return None
+    by_domain = {domain: [preference for preference in held_out if preference.domain == domain] for domain in DOMAINS}
+    return {domain: annotators.allowed_accuracy(some) for domain, some in by_domain.items() if some}
 
 
 def sample_pairs(settings: PreferencesSettings) -> tuple[list[Comparison], dict[str, Any]]:

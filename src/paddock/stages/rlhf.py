@@ -3,7 +3,7 @@
 Each version is made by the newest models, and is fine-tuned from the same checkpoint, that of supervised fine-tuning:
 
     rejection             the newest policy samples, the newest rewards rank, the best of all versions so far is learnt from
-    preferences           replies of this version and of the one before are compared, by whoever `collect_preferences` asks
+    preferences           replies of this version and of the one before are compared, by the annotators
     reward-helpfulness    both reward models are trained again, from this version, on all preferences so far
     reward-safety
     check                 both versions' replies to held-out prompts, under the fresh rewards, in paired tests
@@ -40,7 +40,7 @@ from paddock.run_dir import (
 )
 from paddock.settings import AnySettings, StageSettings, parse
 from paddock.stages import preferences, regression, rejection, reward
-from paddock.stages.preferences import FILES, CollectPreferences, PreferencesSettings
+from paddock.stages.preferences import FILES, Annotators, PreferencesSettings
 from paddock.stages.regression import CheckSettings
 from paddock.stages.rejection import RejectionSettings
 from paddock.stages.reward import RewardSettings
@@ -200,17 +200,17 @@ def plan(settings: RlhfSettings) -> dict[str, Any]:
     }
 
 
-def run(settings: RlhfSettings, stage_dir: StageDir, collect_preferences: CollectPreferences) -> dict[str, Any]:
+def run(settings: RlhfSettings, stage_dir: StageDir, annotators: Annotators) -> dict[str, Any]:
     """Make the versions, one after the other; the last one's model is the stage's. Returns the figures of `results.json`.
 
-    Raises whatever `collect_preferences` raises, such as a PaddockError that it waits for people; the same call goes on; and
+    Raises whatever `annotators.collect` raises, such as a PaddockError that it waits for people; the same call goes on; and
     DataError, before any work, where a held-out prompt is one to learn from.
     """
     refuse_shared_prompts(settings)
     versions, figures, last = Versions(settings, stage_dir.path), [], 0
     with processes() as ranks:
         for version in range(1, settings.versions + 1):
-            figures.append(make_version(versions, version, collect_preferences, ranks))
+            figures.append(make_version(versions, version, annotators, ranks))
             if settings.stop_on_regression and figures[-1]["check"]["regressed"]:
                 say(f"rlhf: version {version} is worse than the one before: stopped")
                 break
@@ -235,14 +235,14 @@ def refuse_shared_prompts(settings: RlhfSettings) -> None:
         )
 
 
-def make_version(versions: Versions, version: int, collect_preferences: CollectPreferences, ranks: Ranks) -> dict[str, Any]:
+def make_version(versions: Versions, version: int, annotators: Annotators, ranks: Ranks) -> dict[str, Any]:
     """Bring every part of a version to its end. Returns its figures. Every rank must call it."""
 
     def part(name: str, settings: StageSettings, work: Callable[[StageDir], dict[str, Any]]) -> dict[str, Any]:
         return run_part(versions.part(version, name), f"v{version}/{name}", settings, work, ranks)
 
     def gather(folder: StageDir) -> dict[str, Any]:
-        return preferences.run(preferring, folder, collect_preferences) if ranks.is_first else {}
+        return preferences.run(preferring, folder, annotators) if ranks.is_first else {}
 
     def compare(folder: StageDir) -> dict[str, Any]:
         return regression.check(comparing, folder) if ranks.is_first else {}
@@ -259,6 +259,7 @@ def make_version(versions: Versions, version: int, collect_preferences: CollectP
         "version": version,
         **{name: selected[name] for name in ("temperature", "selected", "selected_by_version", "selected_reward")},
         "comparisons": gathered["comparisons"],
+        "allowed_accuracy": gathered["allowed_accuracy"],
         "reward_accuracy": accuracy,
         "check": part("check", comparing, compare),
     }
