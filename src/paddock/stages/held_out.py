@@ -29,7 +29,8 @@ from paddock.train.ppo import SMALLEST_VARIANCE
 from paddock.train.rollout import Reply
 
 UNITS = {
-    **dict.fromkeys(("reward", "helpfulness", "safety", "unseen"), "logit"),
+    "reward": "deviations",
+    **dict.fromkeys(("helpfulness", "safety", "unseen"), "logit"),
     "tokens": "tokens",
     "kl": "nats",
 }
@@ -59,7 +60,9 @@ def judged(
     unseen: LocalScorer | None,
     tokenizer: Tokenizer,
 ) -> list[dict[str, Any]]:
-    """A row a reply: prompt, text, length, its `kl` in nats, and its scores, raw logits. From `unseen` no policy learns."""
+    """A row a reply: prompt, text, length, `kl` in nats, the standardised reward, and raw scores. From `unseen` no policy
+    learns.
+    """
     sequences = [reply.sequence for reply in replies]
     scores = rewards.score_ids(sequences, prompts.is_safety)
     columns = {

@@ -223,7 +223,7 @@ def sequence_scores(combined: Tensor, replies: Sequence[Reply], settings: PpoSet
 
 
 def reward_columns(rewards: Rewards, token_rewards: Tensor) -> dict[str, Tensor]:
-    """What each reply got, by the names of `metrics.jsonl`: raw logits, and R(g | p) as PPO sees it."""
+    """What each reply got, by the names of `metrics.jsonl`: standardised reward, raw scores, and R(g | p) as PPO sees it."""
     columns = {"reward": rewards.combined, "helpfulness": rewards.helpfulness, "objective": token_rewards.sum(1)}
     return columns if rewards.safety is None else {**columns, "safety": rewards.safety}
 
