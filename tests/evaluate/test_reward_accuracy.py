@@ -79,3 +79,7 @@ def test_agreement_of_two_models():
     assert figures["safe_not_helpful"] == 0.25
     assert figures["helpful_not_safe"] == 0.25
     assert agreement([1, 2, 3], [2, 3, 9])["rank_correlation"] == pytest.approx(1)
+
+
+def test_equal_scores_have_no_correlation():
+    assert agreement([1, 1, 1], [2, 3, 9])["rank_correlation"] is None

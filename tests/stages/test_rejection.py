@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from paddock.errors import DataError, SettingsError
-from paddock.model.checkpoint import load_model, read_config, save_model
+from paddock.model.checkpoint import load_model, read_config, save_model, save_reward_model
+from paddock.model.heads import RewardModel
 from paddock.model.transformer import Transformer
 from paddock.run_dir import StageDir, read_json_lines, write_json_lines
 from paddock.settings import parse
@@ -119,6 +120,47 @@ def test_the_temperature_with_the_highest_mean_best_is_chosen(tmp_path: Path, re
         (1.5, 2, 0.8),
     ]
     assert {path.name for path in tmp_path.rglob("*.jsonl")} == {"000000.jsonl"}
+
+
+def test_replies_that_cannot_be_kept_do_not_count_for_a_temperature(tmp_path: Path, rejection_values: dict) -> None:
+    """At 0.5 the best is an empty reply of reward 0.9, which is never learnt from; at 1.5 it is one of 0.4."""
+
+    class ByTemperature:
+        def replies(self, prompts, sampling):
+            rewards = {0.5: [scored(0.9, text=""), scored(0.3)], 1.5: [scored(0.1), scored(0.4)]}
+            return [rewards[sampling.temperature] for _ in prompts]
+
+    store = ReplyStore(tmp_path, [prompt(f"{n}") for n in range(10)], 2, 4, 0)
+    chosen, sweep = choose_temperature(settings(rejection_values, temperatures=[0.5, 1.5]), store, ByTemperature(), ALONE)
+    assert chosen == 1.5
+    assert [round(row["max"]["estimate"], 6) for row in sweep] == [0.3, 0.1, 0.4]
+
+
+def test_the_curve_is_that_of_the_replies_that_can_be_kept(trained: tuple[StageDir, dict]) -> None:
+    rows = read_json_lines(trained[0].path / "best.jsonl")
+    mean = sum(probability(row["reply"]["scores"]["reward"]) for row in rows) / len(rows)
+    assert trained[1]["curve"][-1]["max"]["estimate"] == pytest.approx(mean)
+    assert trained[1]["unusable"] > 0
+
+
+def test_the_agreement_of_the_reward_models_is_recorded(trained: tuple[StageDir, dict]) -> None:
+    assert -1 <= trained[1]["agreement"]["rank_correlation"] <= 1
+
+
+def test_one_reply_to_a_prompt_is_refused(rejection_values: dict) -> None:
+    with pytest.raises(SettingsError, match="replies is 1"):
+        settings(rejection_values, replies=1)
+
+
+def test_a_reward_model_with_a_shorter_context_is_refused_before_any_work(
+    rejection_values: dict, reward_folders: dict[str, Path], pretrained: StageDir, tmp_path: Path
+) -> None:
+    model = RewardModel(replace(read_config(pretrained.model), context_length=80))
+    save_reward_model(model, tmp_path / "short", Tokenizer.load(pretrained.model))
+    for name in ("helpfulness_reward", "safety_reward"):
+        with pytest.raises(SettingsError, match=r"short scores at most 80 tokens, and the policy .* writes up to 160"):
+            run(settings(rejection_values, **{name: str(tmp_path / "short")}), StageDir(tmp_path / "stage"))
+    assert not list((tmp_path / "stage").rglob("*.jsonl"))
 
 
 def test_a_single_temperature_needs_no_sweep(tmp_path: Path, rejection_values: dict) -> None:

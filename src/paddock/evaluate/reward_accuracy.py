@@ -130,14 +130,17 @@ def reward_statistics(pairs: Pairs) -> tuple[float, float]:
     return float(scores.mean()), float(scores.std())
 
 
-def agreement(helpfulness: Sequence[float], safety: Sequence[float]) -> dict[str, float]:
+def agreement(helpfulness: Sequence[float], safety: Sequence[float]) -> dict[str, float | None]:
     """How two reward models agree on the same replies (Figure 32): Spearman's rank correlation, and shares of the corners.
 
-    `safe_not_helpful` is the share of replies with a safety score above 0 and a helpfulness score below; the other likewise.
+    Scores are standardised, (score - mean) / std, as a raw score's zero means little. `safe_not_helpful` is the share of
+    replies with a safety score above 0 and a helpfulness score below; the other likewise. Where a model's scores are all
+    equal, there is no correlation: None.
     """
     first, second = np.array(helpfulness), np.array(safety)
+    varies = np.ptp(first) > 0 and np.ptp(second) > 0
     return {
-        "rank_correlation": float(spearmanr(first, second).statistic),
+        "rank_correlation": float(spearmanr(first, second).statistic) if varies else None,
         "safe_not_helpful": float(np.mean((second > 0) & (first < 0))),
         "helpful_not_safe": float(np.mean((second < 0) & (first > 0))),
     }

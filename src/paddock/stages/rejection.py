@@ -29,16 +29,28 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+import torch
 from pydantic import Field, PositiveFloat
 
 from paddock.errors import DataError
+from paddock.evaluate.reward_accuracy import agreement
 from paddock.model.checkpoint import read_config
 from paddock.model.size import count_parameters
 from paddock.progress import say
 from paddock.run_dir import StageDir, atomic_write, read_json_lines, to_json, write_json_lines
 from paddock.stages import sft
-from paddock.stages.replies import PROMPTS_A_CHUNK, ReplyStore, Sampler, ScoredReply, Scores, best_of, chunks_of, probability
-from paddock.stages.rewards import shared_tokenizer
+from paddock.stages.replies import (
+    PROMPTS_A_CHUNK,
+    ReplyStore,
+    Sampler,
+    ScoredReply,
+    Scores,
+    best_of,
+    chunks_of,
+    probability,
+    usable,
+)
+from paddock.stages.rewards import RewardFunction, refuse_shorter_context, shared_tokenizer
 from paddock.stages.sft import SftSettings
 from paddock.statistics import mean_interval
 from paddock.text.dialog import Dialog, Message
@@ -57,7 +69,11 @@ class RejectionSettings(SftSettings):
     base: str = Field(description="the folder of the checkpoint to fine-tune (paper 4: each version starts from it)")
     helpfulness_reward: str = Field(description="the folder of the helpfulness reward model")
     safety_reward: str | None = Field(None, description="the folder of the safety reward model; None: helpfulness alone")
-    replies: int = Field(20, ge=1, description="K, replies sampled to each prompt (paper Figures 7 and 8: 10 to 100)")
+    replies: int = Field(
+        20,
+        ge=2,
+        description="K, replies sampled to each prompt (paper Figures 7 and 8: 10 to 100); one has nothing to be best of",
+    )
     temperatures: tuple[PositiveFloat, ...] = Field(
         (0.8, 1.0, 1.2, 1.4), min_length=1, description="temperatures to choose from (paper Figure 8: best at 1.2 to 1.3)"
     )
@@ -115,8 +131,12 @@ def run(settings: RejectionSettings, stage_dir: StageDir) -> dict[str, Any]:
 
 
 def select(settings: RejectionSettings, stage_dir: StageDir, ranks: Ranks) -> dict[str, Any]:
-    """Write `best.jsonl` and `selected.jsonl`. Returns what was found on the way. Every rank must call it."""
+    """Write `best.jsonl` and `selected.jsonl`. Returns what was found on the way. Every rank must call it.
+
+    Raises SettingsError, before any work, where a reward model has another tokenizer or a shorter context than the policy.
+    """
     shared_tokenizer(settings.model, settings.helpfulness_reward, settings.safety_reward)
+    refuse_shorter_context(settings.model, settings.helpfulness_reward, settings.safety_reward)
     store = ReplyStore(
         stage_dir.data / "replies", _prompts(settings), settings.replies, settings.max_new_tokens, settings.seed
     )
@@ -126,11 +146,8 @@ def select(settings: RejectionSettings, stage_dir: StageDir, ranks: Ranks) -> di
     if not ranks.is_first:
         return {}
     replies = [some for chunk in range(store.chunks) for some in store.read(temperature, chunk)]
-    best = [
-        Kept(prompt, best_of(usable), settings.version)
-        for prompt, some in zip(store.prompts, replies, strict=True)
-        if (usable := [reply for reply in some if reply.is_usable])
-    ]
+    answers = usable(replies)
+    best = [Kept(p, best_of(some), settings.version) for p, some in zip(store.prompts, answers, strict=True) if some]
     pool = [*best, *rescored(read_earlier(settings.earlier), sampler)]
     selected = best_of_versions(pool, settings.min_reward)
     if not selected:
@@ -141,7 +158,9 @@ def select(settings: RejectionSettings, stage_dir: StageDir, ranks: Ranks) -> di
     return {
         "temperature": temperature,
         "sweep": sweep,
-        "curve": curve(replies),
+        "curve": curve(answers),
+        "agreement": agreement_of([reply.scores for some in answers for reply in some], sampler.rewards),
+        "unusable": sum(map(len, replies)) - sum(map(len, answers)),
         "prompts": len(store.prompts),
         "prompts_without_a_reply": len(store.prompts) - len(best),
         "cut_short_share": share_cut_short(replies),
@@ -151,6 +170,15 @@ def select(settings: RejectionSettings, stage_dir: StageDir, ranks: Ranks) -> di
         "selected_by_version": dict(sorted(Counter(str(kept.version) for kept in selected).items())),
         "selected_reward": mean_interval([probability(kept.reply.scores.reward) for kept in selected]).as_row(),
     }
+
+
+def agreement_of(scores: Sequence[Scores], rewards: RewardFunction) -> dict[str, Any] | None:
+    """How the two reward models agree on all usable replies (Figure 32), both standardised; None without a safety model."""
+    if rewards.safety is None or not scores:
+        return None
+    helpfulness = rewards.helpfulness_scale.standardised(torch.tensor([each.helpfulness for each in scores]))
+    safety = rewards.safety_scale.standardised(torch.tensor([each.safety or 0.0 for each in scores]))
+    return agreement(helpfulness.tolist(), safety.tolist())
 
 
 def choose_temperature(
@@ -166,7 +194,7 @@ def choose_temperature(
     sweep, best = [], {}
     for temperature in settings.temperatures:
         store.fill(sampler, temperature, chunks, ranks)
-        points = curve([some for chunk in range(chunks) for some in store.read(temperature, chunk)])
+        points = curve(usable([some for chunk in range(chunks) for some in store.read(temperature, chunk)]))
         sweep += [{"temperature": temperature, **point} for point in points]
         best[temperature] = points[-1]["max"]["estimate"] if points else -math.inf
     chosen = max(best, key=lambda temperature: best[temperature])
@@ -178,7 +206,7 @@ def choose_temperature(
 def curve(replies: Sequence[Sequence[ScoredReply]]) -> list[dict[str, Any]]:
     """Figures 7 and 8: for each N up to K, the mean over prompts of the best and the median reward of the first N.
 
-    Rewards are on the sigmoid's scale; prompts without room for a reply are left out.
+    Rewards are on the sigmoid's scale; `replies` are usable ones, and prompts without any are left out.
     """
     answered = [some for some in replies if some]
     points = []

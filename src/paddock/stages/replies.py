@@ -70,6 +70,11 @@ class ScoredReply:
         return ScoredReply(tuple(row["ids"]), row["text"], row["ended"], Scores(**row["scores"]))
 
 
+def usable(replies: Sequence[Sequence[ScoredReply]]) -> list[list[ScoredReply]]:
+    """Of each prompt's replies, those that a dialog can hold."""
+    return [[reply for reply in some if reply.is_usable] for some in replies]
+
+
 def best_of(replies: Sequence[ScoredReply]) -> ScoredReply:
     """The reply of the highest rank; the first one of equals."""
     return max(replies, key=lambda reply: reply.rank)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from paddock.backends.open import open_scorer
 from paddock.errors import SettingsError
+from paddock.model.checkpoint import REWARD_MODEL, read_config
 from paddock.model.scoring import LocalScorer
 from paddock.text.dialog import Dialog
 from paddock.text.tokenizer import Tokenizer
@@ -116,3 +117,14 @@ def shared_tokenizer(policy: str, *others: str | None) -> Tokenizer:
         if folder and Tokenizer.load(Path(folder)) != tokenizer:
             raise SettingsError(f"{folder} has another tokenizer than the policy {policy}: train it from that model")
     return tokenizer
+
+
+def refuse_shorter_context(policy: str, *rewards: str | None) -> None:
+    """Raise SettingsError where a reward model in one of the folders cannot hold what the policy may write."""
+    most = read_config(policy).context_length
+    for folder in rewards:
+        if folder and (context := read_config(folder, REWARD_MODEL).context_length) < most:
+            raise SettingsError(
+                f"{folder} scores at most {context:,} tokens, and the policy {policy} writes up to {most:,}: train it from "
+                "that model, or from one with as long a context"
+            )
