@@ -106,11 +106,11 @@ def test_a_stage_killed_at_a_file_operation_ends_the_same(
 ) -> None:
     every, changes = CASES[kind]
     values = {**request.getfixturevalue(f"{kind}_values"), **changes}
-    whole = run_stage(kind, values, tmp_path / "whole")
-    expected = outcome(tmp_path / "whole")
+    whole = run_stage(kind, values, tmp_path / "whole" / kind)
+    expected = outcome(tmp_path / "whole" / kind)
     first = 1 + request.config.getoption("--kill-offset") % every
     for operation in range(first, whole["operations"] + 1, every):
-        folder = tmp_path / str(operation)
+        folder = tmp_path / str(operation) / kind
         assert run_stage(kind, values, folder, operation)["killed"]
         assert not (folder / "stage.json").exists() or operation > whole["operations"] - 3
         assert not run_stage(kind, values, folder)["killed"]
