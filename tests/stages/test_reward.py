@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from paddock.backends.open import open_scorer
+from paddock.backends.open import best_device, open_scorer
 from paddock.errors import DataError
 from paddock.evaluate.reward_accuracy import ScoredPair, accuracy_rows
-from paddock.model.checkpoint import load_reward_model
+from paddock.model.checkpoint import load_reward_model, read_config
+from paddock.model.size import saved_elements
 from paddock.run_dir import StageDir
 from paddock.settings import parse
 from paddock.stages import reward
@@ -28,9 +29,10 @@ from paddock.stages.reward import (
     warmup_of,
 )
 from paddock.text.dialog import opening_of
-from paddock.text.pairs import LABELS, PairBatch
+from paddock.text.pairs import LABELS, PackedPairs, PairBatch
 from paddock.text.readers import ReadReport
 from paddock.text.tokenizer import Tokenizer
+from paddock.train.precision import estimate_seconds
 
 RATINGS = ("significantly", "better", "slightly", "negligibly")
 
@@ -181,6 +183,22 @@ def test_a_dry_run_counts_what_a_run_reads(reward_values, trained):
     assert planned["steps"] == trained.read_results()["steps"]
 
 
+def test_a_dry_run_reckons_with_the_rows_that_a_step_has(reward_values, tmp_path):
+    """Short pairs share rows of 160 tokens: a step of 32 has 8 or 16 rows."""
+    path = write_rows(tmp_path / "short.jsonl", [{"prompt": f"{n}?", "chosen": "a", "rejected": "b"} for n in range(64)])
+    values = {**reward_values, "data": [str(path)], "batch_size": 32, "validation_share": 0.0}
+    settings = parse(RewardSettings, values, "test")
+    planned, config = reward.plan(settings), read_config(settings.model)
+    store = preference_rows(settings, Tokenizer.load(Path(settings.model)), 160)
+    store.write(tmp_path / "store", store.learnt_from(ReadReport()))
+    rows = PackedPairs(store.open(tmp_path / "store"), 32, 160, 0).rows
+    assert rows < 32
+    assert (planned["rows"], planned["steps"]) == (64, 8)
+    parameters = planned["parameters"]
+    assert planned["memory_bytes"] == parameters * 16 + rows * 160 * saved_elements(config, False) * 4
+    assert planned["estimated_seconds"] == pytest.approx(estimate_seconds(parameters, 8 * rows * 160, best_device(), 1))
+
+
 def test_an_overlong_pair_is_named_or_skipped(reward_values, preferences):
     values = {**reward_values, "context": 60}
     with pytest.raises(DataError, match=r"preferences.jsonl:\d+.* tokens together, and 60 is the most"):
@@ -214,7 +232,7 @@ def test_the_other_domain_makes_up_its_share_at_most(reward_values):
     assert share_of_others(settings) == pytest.approx(80 / 9 / 40)
     assert share_of_others(settings.model_copy(update={"other_share": 0.5})) == 1.0
     planned = reward.plan(settings)
-    assert 80 < planned["rows"] / 2 < 100
+    assert 80 < planned["rows"] < 100
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(1000, 30), (100, 5), (3, 3)])

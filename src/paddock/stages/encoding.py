@@ -175,25 +175,25 @@ def count_rows(rows: Rows[Item, Store], use: Callable[[Store], int]) -> dict[str
 
     All of a small corpus is read; of a larger one the first rows, and file sizes give the rest: `counted` says which.
     """
-    report, sizes = ReadReport(), 0
+    report, sizes, count = ReadReport(), 0, 0
 
     def measured() -> Iterator[Item]:
-        nonlocal sizes
+        nonlocal sizes, count
         for row in islice(rows.learnt_from(report), COUNTED_ROWS):
-            sizes += rows.size(row)
+            sizes, count = sizes + rows.size(row), count + 1
             yield row
 
     with tempfile.TemporaryDirectory() as folder:
         summary = rows.write(Path(folder) / "train", measured())
         batches = use(rows.open(Path(folder) / "train"))
     scale, counted = 1.0, "exactly"
-    if summary.sequences == COUNTED_ROWS:
+    if count == COUNTED_ROWS:
         scale = max(_bytes_of(rows.data) / sizes, 1.0)
         counted = (
             f"estimated from the first {COUNTED_ROWS:,} rows and the sizes of the files (a hub data set counts as none)"
         )
     return {
-        "rows": round(summary.sequences * scale),
+        "rows": round(count * scale),
         "tokens": round(summary.tokens * scale),
         "loss_tokens": round(summary.loss_tokens * scale),
         "skipped": report.skipped.total(),

@@ -84,7 +84,7 @@ def plan(settings: PretrainSettings) -> dict[str, Any]:
         lambda store: windows(store, settings, context).steps_per_epoch,
     )
     steps = steps_of(settings, counts["steps_per_epoch"], counts["loss_tokens"])
-    return {**counts, **plan_figures(config, settings, steps, context)}
+    return {**counts, **plan_figures(config, settings, steps, settings.batch_size, context)}
 
 
 def run(settings: PretrainSettings, stage_dir: StageDir) -> dict[str, Any]:

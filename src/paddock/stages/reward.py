@@ -84,8 +84,15 @@ def plan(settings: RewardSettings) -> dict[str, Any]:
     tokenizer, config = Tokenizer.load(Path(settings.model)), read_config(settings.model)
     context = settings.context_for(config)
     rows = preference_rows(settings, tokenizer, context)
-    counts = count_rows(rows, lambda store: packed(store, settings, context, 1, 1).steps_per_epoch)
-    return {**counts, **plan_figures(config, settings, settings.epochs * counts["steps_per_epoch"], context)}
+    planned: list[PackedPairs] = []
+
+    def steps_of(store: PairStore) -> int:
+        planned.append(packed(store, settings, context, 1, 1))
+        return planned[0].steps_per_epoch
+
+    counts = count_rows(rows, steps_of)
+    steps = settings.epochs * counts["steps_per_epoch"]
+    return {**counts, **plan_figures(config, settings, steps, planned[0].rows, planned[0].width)}
 
 
 def run(settings: RewardSettings, stage_dir: StageDir) -> dict[str, Any]:

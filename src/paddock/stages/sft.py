@@ -64,7 +64,8 @@ def plan(settings: SftSettings) -> dict[str, Any]:
         dialog_rows(settings, tokenizer, context),
         lambda store: packed(store, settings, context).steps_per_epoch,
     )
-    return {**counts, **plan_figures(config, settings, steps_of(settings, counts["steps_per_epoch"]), context)}
+    steps = steps_of(settings, counts["steps_per_epoch"])
+    return {**counts, **plan_figures(config, settings, steps, settings.batch_size, context)}
 
 
 def run(settings: SftSettings, stage_dir: StageDir) -> dict[str, Any]:

@@ -27,16 +27,16 @@ FLOAT_BYTES = 4
 STATE_BYTES = 16  # a parameter's float32 weight, gradient and two moments of AdamW
 
 
-def plan_figures(config: ModelConfig, settings: TrainingSettings, steps: int, context: int) -> dict[str, Any]:
-    """What a dry run says of the work: steps, parameters, and estimates of one device's memory and time."""
+def plan_figures(config: ModelConfig, settings: TrainingSettings, steps: int, rows: int, width: int) -> dict[str, Any]:
+    """What a dry run says of the work: steps of `rows` rows of `width` tokens, parameters, a device's memory and time."""
     parameters = count_parameters(config)["total"]
-    rows = rows_at_once(settings.batch_size, context, settings.micro_batch_size)
-    activations = rows * context * saved_elements(config, settings.activation_checkpointing) * FLOAT_BYTES
+    at_once = rows_at_once(rows, width, settings.micro_batch_size)
+    activations = at_once * width * saved_elements(config, settings.activation_checkpointing) * FLOAT_BYTES
     return {
         "steps": steps,
         "parameters": parameters,
         "memory_bytes": parameters * STATE_BYTES + activations,
-        "estimated_seconds": estimate_seconds(parameters, steps * settings.batch_size * context, best_device(), 1),
+        "estimated_seconds": estimate_seconds(parameters, steps * rows * width, best_device(), 1),
     }
 
 
