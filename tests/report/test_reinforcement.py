@@ -86,8 +86,8 @@ def test_an_unseen_reward_model_is_drawn_where_there_is_one(tmp_path, add):
 def test_the_truth_is_drawn_by_iteration_and_by_the_reward(tmp_path, add):
     add("evaluate-ppo", "evaluate-world", {"curve": CURVE})
     by_step, by_reward = figures(tmp_path)
-    assert "held-out reward, logit" not in by_step.svg
-    for text in ("held-out reward, logit", "true helpfulness", "violations", "before", "step 1,000"):
+    assert "held-out reward, standard deviations" not in by_step.svg
+    for text in ("held-out reward, standard deviations", "true helpfulness", "violations", "before", "step 1,000"):
         assert f">{text}<" in by_reward.svg
     assert "false refusals" not in by_reward.svg  # there are none in the curve
     assert "over-optimised" in blocks(tmp_path, Prose)[0].text

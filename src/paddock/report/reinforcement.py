@@ -16,18 +16,18 @@ from paddock.report.run_folder import Run, StageRecord
 from paddock.report.wording import finite, interval_cell, number, sentence, words
 
 BEFORE = "policy: before PPO"
-HELD_OUT = ("held_out_reward", "held_out_helpfulness", "held_out_safety", "held_out_unseen", "held_out_tokens")
+HELD_OUT = tuple(f"held_out_{name}" for name in ("reward", "helpfulness", "safety", "unseen", "tokens", "kl"))
 TRAINING = (  # a drawing each: title, unit, (split, metric, label) of its lines, whether they are shares, what it shows
     (
         "Reward",
-        "logit",
+        "standard deviations",
         (
             ("held_out", "reward", "held out"),
             ("train", "reward", "training"),
             ("held_out", "unseen", "unseen model, held out"),
         ),
         False,
-        "The mean of logit(R_c), before whitening.",
+        "The mean of R_c, each model's scores by their own mean and deviation, before whitening.",
     ),
     (
         "KL",
@@ -84,7 +84,7 @@ def _before_and_after(stage: StageRecord) -> Table:
     )
     kept = number(stage.results.get("kept_iteration"))
     caption = (
-        f"{stage.name}: means over held-out prompts; scores are logits. Reward is what PPO raises; unseen is a reward model "
+        f"{stage.name}: means over held-out prompts. Reward is what PPO raises; unseen is a reward model "
         "that it never learns from."
     )
     return Table(("", "before", f"after {kept} iterations"), rows, caption)
@@ -110,7 +110,7 @@ def _truth(title: str, curve: Sequence[dict[str, Any]], name: str) -> Iterator[F
     truths = [
         (words(key), key) for key in TRUTHS if all(finite(row.get(key, {}).get("estimate")) is not None for row in curve)
     ]
-    for axis, label, suffix in (("step", "iteration", "steps"), ("reward", "held-out reward, logit", "proxy")):
+    for axis, label, suffix in (("step", "iteration", "steps"), ("reward", "held-out reward, standard deviations", "proxy")):
         lines = [
             Line(
                 truth,
