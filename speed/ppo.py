@@ -61,7 +61,7 @@ def write_models(folder: Path) -> None:
     tokenizer = train_tokenizer(texts, 290)
     torch.manual_seed(0)
     save_model(Transformer(ModelConfig(**SHAPE, context_length=CONTEXT)), folder / "policy", tokenizer)
-    save_reward_model(reward_model_from(folder / "policy", 0), folder / "reward", tokenizer)
+    save_reward_model(reward_model_from(folder / "policy", 0).build(), folder / "reward", tokenizer)
     (folder / "prompts.jsonl").write_text(json.dumps({"prompt": texts[0]}) + "\n")
 
 
@@ -81,7 +81,7 @@ class Paddock:
         ids = prompt_ids()
         prompts = Prompts([Dialog((Message("user", ""),))] * len(ids), ids, [False] * len(ids))
         never_ends = SimpleNamespace(eos_id=-1)
-        self.bench = replace(bench, prompts=PromptData(prompts, prompts.take([]), 0), tokenizer=never_ends)
+        self.bench = replace(bench, prompts=PromptData(prompts, prompts.take([]), 0, 0), tokenizer=never_ends)
         self.iterate, self.iteration = ppo.iterate, 0
         self.phases = dict.fromkeys(PHASES, 0.0)
 
