@@ -113,6 +113,7 @@ class Trl:
                 per_device_train_batch_size=PAIRS_A_STEP,
                 train_sampling_strategy=self.sampling,
                 length_column_name="length",
+                remove_unused_columns=False,
                 gradient_checkpointing=False,
                 max_length=CONTEXT,
                 learning_rate=1e-5,
