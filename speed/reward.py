@@ -1,6 +1,6 @@
 """How fast is a reward model trained? Side by side with TRL's RewardTrainer, in one run.
 
-    python speed/reward.py                      # float32 and bfloat16, about 6 minutes on two cores; needs trl 1.12.0
+    python speed/reward.py [--repeats 5]        # float32 and bfloat16; needs trl 1.12.0
 
 Both start from the same chat model and learn the same pairs, 64 a step: replies of 16 to 240 tokens after prompts of 32. The
 peer runs as it comes, and with rows of like length side by side (`group_by_length`); with `--equal` all replies have 128
