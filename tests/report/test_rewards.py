@@ -15,9 +15,10 @@ def score(group, estimate, metric="reward_accuracy"):
     return {"metric": metric, "group": group, "unit": "share", "estimate": estimate, "n": 90, **bounds}
 
 
-def results(accuracy=0.7, pairs=800, groups=()):
+def results(accuracy=0.7, pairs=800, groups=(), parameters=None):
     return {
-        "pairs": pairs,
+        "pairs": 2 * pairs,
+        "parameters": parameters,
         "held_out_pairs": 1047,
         "calibration": {"bins": [{"confidence": 0.6, "accuracy": 0.55, "pairs": 9}], "expected_error": 0.0439},
         "data": {"comparisons": pairs, "turns": 1.31, "tokens_a_prompt": 29.63, "tokens_a_reply": 10.8},
@@ -41,15 +42,15 @@ def figures(tmp_path) -> list:
 def test_a_model_has_its_accuracy_beside_the_length_rule(tmp_path, add):
     add("helpful", "reward", results(), settings={"margin": "small"})
     (row,) = tables(tmp_path)[0].rows
-    expected = ("helpful", "small", "1,047", "70.0%\n65.0 to 75.0%", "52.0%\n47.0 to 57.0%", UNKNOWN, "0.0439")
-    assert row.cells == expected
+    expected = ("helpful", "small", "1,047", "70.0%\n65.0 to 75.0%", UNKNOWN, "52.0%\n47.0 to 57.0%")
+    assert row.cells == (*expected, UNKNOWN, "0.0439")
 
 
 def test_unsafe_recall_is_a_safety_models_alone(tmp_path, add):
     found = results(groups=[score("overall", 0.9, "unsafe_recall")])
     for domain in ("helpfulness", "safety"):
         add(domain, "reward", found, settings={"domain": domain})
-    assert [row.cells[5] for row in tables(tmp_path)[0].rows] == [UNKNOWN, "90.0%\n85.0 to 95.0%"]
+    assert [row.cells[6] for row in tables(tmp_path)[0].rows] == [UNKNOWN, "90.0%\n85.0 to 95.0%"]
 
 
 def test_accuracy_stands_by_rating_above_the_papers_rows(tmp_path, add):
@@ -97,6 +98,37 @@ def test_scores_become_probabilities():
     assert (chosen, rejected) == ([0.5], pytest.approx([0.26894142]))
 
 
+def learnt(add, *validation, domain="helpfulness"):
+    """Reward models beside the stage that held their pairs out."""
+    allowed = {"helpfulness": {"overall": 0.8, "significantly": 0.95, "slightly": 0.6}}
+    add("preferences", "preferences", {"allowed_accuracy": allowed})
+    sources = [{"path": path, "weight": 1.0} for path in validation]
+    add("helpful", "reward", results(), settings={"domain": domain, "validation": sources})
+
+
+def test_what_the_annotators_noise_allows_stands_beside_the_accuracy_overall_and_by_rating(tmp_path, add):
+    learnt(add, "${run}/preferences/preferences_held_out.jsonl")
+    overview, by_rating = tables(tmp_path)[:2]
+    assert overview.columns[4] == "allowed by noise"
+    assert overview.rows[0].cells[4] == "80.0%"
+    assert by_rating.rows[1].cells == ("helpful, allowed by noise", "80.0%", "95.0%", UNKNOWN, "60.0%", UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "validation", [(), ("mine.jsonl",), ("${run}/preferences/preferences_held_out.jsonl", "mine.jsonl")]
+)
+def test_nothing_is_said_of_the_noise_of_other_pairs(tmp_path, add, validation):
+    learnt(add, *validation)
+    overview, by_rating = tables(tmp_path)[:2]
+    assert overview.rows[0].cells[4] == UNKNOWN
+    assert len([row for row in by_rating.rows if not row.published]) == 1
+
+
+def test_the_noise_of_one_domain_says_nothing_of_the_other(tmp_path, add):
+    learnt(add, "${run}/preferences/preferences_held_out.jsonl", domain="safety")
+    assert tables(tmp_path)[0].rows[0].cells[4] == UNKNOWN
+
+
 def amounts(tmp_path):
     return [figure for figure in figures(tmp_path) if figure.title.startswith("Accuracy by amount")]
 
@@ -106,14 +138,33 @@ def test_accuracy_by_amount_is_drawn_from_three_amounts_on_a_line_a_model(tmp_pa
         add(name, "reward", results(pairs=pairs), settings={"model": f"${{run}}/{model}/model", "domain": "safety"})
     (figure,) = amounts(tmp_path)
     assert figure.title == "Accuracy by amount of data · safety"
-    assert "small/model" in figure.svg
-    assert "large/model" in figure.svg
+    assert ">small<" in figure.svg
+    assert ">large<" in figure.svg
 
 
 def test_models_that_differ_in_their_margin_alone_are_no_curve(tmp_path, add):
     for margin in ("none", "small", "large"):
         add(margin, "reward", results(), settings={"model": "m", "margin": margin})
     assert amounts(tmp_path) == []
+
+
+def test_accuracy_by_size_is_drawn_from_three_sizes_on_a_line_an_amount_of_data(tmp_path, add):
+    for name, parameters in (("a", 1e6), ("b", 4e6), ("c", 16e6)):
+        settings = {"model": f"${{run}}/{name}/model", "domain": "safety"}
+        add(name, "reward", results(pairs=1200, parameters=parameters), settings=settings)
+    (figure,) = [figure for figure in figures(tmp_path) if figure.title.startswith("Accuracy by ")]
+    assert figure.title == "Accuracy by size · safety"
+    (line,) = rewards._lines(list(rewards._points(read_run(tmp_path).stages)), lambda p: p.parameters, lambda p: "one")
+    assert line.x == [1e6, 4e6, 16e6]
+
+
+def test_a_model_of_known_size_is_drawn_with_it_and_at_the_pairs_that_there_are_not_those_of_all_epochs(tmp_path, add):
+    for name, pairs in (("a", 100), ("b", 200), ("c", 400)):
+        add(name, "reward", results(pairs=pairs, parameters=1.3e6), settings={"model": "m", "domain": "safety"})
+    assert len(amounts(tmp_path)) == 1
+    points = list(rewards._points(read_run(tmp_path).stages))
+    assert [rewards._model_in_words(point) for point in points] == ["m, 1.3M"] * 3
+    assert [point.pairs for point in points] == [100, 200, 400]
 
 
 def test_amounts_of_two_domains_are_not_joined(tmp_path, add):
@@ -125,4 +176,4 @@ def test_amounts_of_two_domains_are_not_joined(tmp_path, add):
 def test_a_model_without_held_out_pairs_has_dashes(tmp_path, add):
     add("helpful", "reward", {"pairs": 9})
     (row,) = tables(tmp_path)[0].rows
-    assert row.cells == ("helpful", *[UNKNOWN] * 6)
+    assert row.cells == ("helpful", *[UNKNOWN] * 7)

@@ -69,15 +69,30 @@ def test_each_version_has_a_row_with_whose_replies_it_learnt_from(rlhf):
 
 
 def test_each_version_has_the_accuracy_of_its_reward_models_and_its_change(rlhf):
-    first, second = tables(rlhf)[1].rows
+    first, second = tables(rlhf)[-1].rows
     assert first.cells == ("V1", UNKNOWN, "67.0%\n66.0 to 68.0%", UNKNOWN, "+0.137\n+0.127 to +0.147")
     assert second.cells[-1] == "worse −0.050\n−0.060 to −0.040"
 
 
 def test_a_stage_rejection_is_a_version_of_its_own_name(tmp_path, add):
     add("best-of-8", "rejection", rejection(v1=30))
-    (table,) = tables(tmp_path)
+    table = tables(tmp_path)[0]
     assert [row.cells[:3] for row in table.rows] == [("best-of-8", "0.8", "30")]
+
+
+def test_what_was_wrong_with_the_replies_is_counted(tmp_path, add):
+    counts = {"prompts": 2400, "prompts_without_a_reply": 1, "unusable": 7, "best_unsafe": 31, "best_cut_short": 2}
+    add("best-of-8", "rejection", {**rejection(v1=30), **counts, "cut_short_share": 0.004})
+    table = tables(tmp_path)[1]
+    assert table.columns[3:5] == ("unusable", "best unsafe")
+    assert table.rows[0].cells == ("best-of-8", "2,400", "1", "7", "31", "2", "0.4%")
+
+
+def test_how_the_reward_models_agree_stands_in_shares(tmp_path, add):
+    agreement = {"rank_correlation": 0.4567, "safe_not_helpful": 0.2, "helpful_not_safe": 0.1}
+    add("both", "rejection", {**rejection(v1=30), "agreement": agreement})
+    add("one", "rejection", {**rejection(v1=30), "agreement": None})
+    assert [row.cells for row in tables(tmp_path)[2].rows] == [("both", "0.4567", "20.0%", "10.0%")]
 
 
 def test_versions_of_two_stages_are_told_apart(rlhf):

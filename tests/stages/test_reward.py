@@ -118,6 +118,13 @@ def test_figures_are_those_of_the_models_own_domain_and_the_other_has_a_row():
     assert rows["reward_accuracy", "domain: helpfulness"] == 0.0
 
 
+def test_the_size_of_the_model_and_of_its_data_are_told(trained):
+    results = trained.read_results()
+    model = load_reward_model(trained.model)
+    assert results["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert 2 * results["data"]["comparisons"] == results["data"]["train"]["sequences"]
+
+
 def test_the_validation_loss_is_that_of_the_own_domain(trained):
     results = trained.read_results()
     assert results["data"]["validation"]["sequences"] == 2 * results["held_out_pairs"]

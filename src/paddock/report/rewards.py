@@ -6,7 +6,9 @@ Tables 6 to 8 and 29 and figures 6 and 27 of the paper, of this run; the paper's
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from paddock.report.blocks import Figure, Figures, Prose, Row, Section, Table
 from paddock.report.drawings import Line, line_figure, reliability_figure, score_histogram
 from paddock.report.run_folder import Run, StageRecord, read_rows
 from paddock.report.spine import place_in_run
-from paddock.report.wording import UNKNOWN, finite, interval_cell, number
+from paddock.report.wording import UNKNOWN, compact, finite, interval_cell, number, percent
 from paddock.text.dialog import PREFERENCE_RATINGS
 
 OVERALL = "overall"
@@ -25,7 +27,7 @@ PUBLISHED_ACCURACY = (  # Table 8: all, then by rating from significantly to neg
 )
 PUBLISHED_DATA = (("Meta, both domains", "1,418,091", "3.9", "798.5", "31.4", "234.1"),)  # Table 6
 DATA_KEYS = ("comparisons", "turns", "tokens_an_example", "tokens_a_prompt", "tokens_a_reply")
-LEAST_POINTS = 3  # of a drawing of accuracy by data
+LEAST_POINTS = 3  # of a drawing of accuracy by data or by size
 
 
 def section(run: Run) -> Section | None:
@@ -37,9 +39,10 @@ def section(run: Run) -> Section | None:
         "Accuracy is the share of held-out pairs whose chosen reply scores higher; equal scores count half. Below a figure "
         "stands its 95% interval, a bootstrap over prompts. Rows in italics are the paper's, on its own data."
     )
-    tables = (_overview(stages), _by_rating(stages), *_by_kind(stages), _data(stages))
+    allowed = {stage.name: _allowed(stage, run) for stage in stages}
+    tables = (_overview(stages, allowed), _by_rating(stages, allowed), *_by_kind(stages), _data(stages))
     figures = [figure for place, stage in enumerate(stages) for figure in _drawings(stage, f"reward{place}")]
-    drawings = Figures((*figures, *_by_amount(stages)))
+    drawings = Figures((*figures, *_by_amount_and_size(stages)))
     return Section("rewards", "Reward models", (note, *tables, *([drawings] if drawings.figures else [])))
 
 
@@ -49,15 +52,42 @@ def score_of(results: dict[str, Any], metric: str, group: str = OVERALL) -> dict
     return next((row for row in rows if (row.get("metric"), row.get("group", OVERALL)) == (metric, group)), None)
 
 
-def _overview(stages: Sequence[StageRecord]) -> Table:
-    columns = ("", "margin", "held-out pairs", "accuracy", "the longer reply", "unsafe recall", "calibration error")
+def _allowed(stage: StageRecord, run: Run) -> Mapping[str, float]:
+    """The accuracy that the annotators' noise allows a perfect judge of the held-out pairs, overall and by rating.
+
+    It is known where the pairs are those that one stage `preferences` of the run held out, and its annotators' noise is.
+    """
+    sources = stage.settings.get("validation") or [{}]
+    gathered = place_in_run(str(PurePosixPath(sources[0].get("path", "")).parent))
+    found = next((other.results for other in run.stages if other.name == gathered and len(sources) == 1), {})
+    allowed: Mapping[str, float] = (found.get("allowed_accuracy") or {}).get(stage.settings.get("domain"), {})
+    return allowed
+
+
+def _allowed_cell(allowed: Mapping[str, float], group: str) -> str:
+    return percent(allowed[group]) if group in allowed else UNKNOWN
+
+
+def _overview(stages: Sequence[StageRecord], allowed: Mapping[str, Mapping[str, float]]) -> Table:
+    columns = (
+        "",
+        "margin",
+        "held-out pairs",
+        "accuracy",
+        "allowed by noise",
+        "the longer reply",
+        "unsafe recall",
+        "calibration error",
+    )
     rows = [
         Row(
             (
                 stage.name,
                 str(stage.settings.get("margin", UNKNOWN)),
                 number(stage.results.get("held_out_pairs")),
-                *(interval_cell(score_of(stage.results, metric)) for metric in ("reward_accuracy", "longer_is_better")),
+                interval_cell(score_of(stage.results, "reward_accuracy")),
+                _allowed_cell(allowed[stage.name], OVERALL),
+                interval_cell(score_of(stage.results, "longer_is_better")),
                 interval_cell(score_of(stage.results, "unsafe_recall")) if _judges_safety(stage) else UNKNOWN,
                 number(stage.results.get("calibration", {}).get("expected_error")),
             )
@@ -65,7 +95,8 @@ def _overview(stages: Sequence[StageRecord]) -> Table:
         for stage in stages
     ]
     caption = (
-        "The longer reply: how often the longer one is the chosen one, the accuracy of a rule that knows nothing else. "
+        "Allowed by noise: what a judge who knows the truth would reach on the held-out pairs, where annotators err as they "
+        "are known to. The longer reply: how often it is the chosen one, the accuracy of a rule that knows nothing else. "
         "Unsafe recall: the share of unsafe replies that a safety model scores below 0 (table 29). Calibration error: the "
         "mean distance between the probability that a model gives to the reply that it prefers and how often that one is "
         "the chosen one."
@@ -78,10 +109,15 @@ def _judges_safety(stage: StageRecord) -> bool:
     return stage.settings.get("domain") == "safety"
 
 
-def _by_rating(stages: Sequence[StageRecord]) -> Table:
-    """Tables 7 and 8."""
+def _by_rating(stages: Sequence[StageRecord], allowed: Mapping[str, Mapping[str, float]]) -> Table:
+    """Tables 7 and 8; below a model, where it is known, what the annotators' noise allows."""
     groups = (OVERALL, *(f"rating: {rating}" for rating in PREFERENCE_RATINGS))
-    rows = [Row((stage.name, *_accuracies(stage, groups))) for stage in stages]
+    rows = []
+    for stage in stages:
+        rows.append(Row((stage.name, *_accuracies(stage, groups))))
+        if bound := allowed[stage.name]:
+            cells = (_allowed_cell(bound, group) for group in (OVERALL, *PREFERENCE_RATINGS))
+            rows.append(Row((f"{stage.name}, allowed by noise", *cells)))
     published = [Row(cells, published=True) for cells in PUBLISHED_ACCURACY]
     caption = "Accuracy by how much better people found the chosen reply (tables 7 and 8)."
     return Table(("", "all", *PREFERENCE_RATINGS), (*rows, *published), caption)
@@ -144,25 +180,61 @@ def _probabilities(pairs: Sequence[dict[str, Any]]) -> tuple[Sequence[float], Se
     return chosen, rejected
 
 
-def _by_amount(stages: Sequence[StageRecord]) -> Iterator[Figure]:
-    """Figure 6: accuracy by pairs learnt from, a line a model to start from, of each domain that has enough of them."""
-    domains: dict[str, dict[str, dict[float, dict[str, Any]]]] = defaultdict(lambda: defaultdict(dict))
+@dataclass(frozen=True)
+class _Point:
+    """A reward model in figure 6: the domain and the chat model it starts from, its size, its data, and its accuracy."""
+
+    domain: str
+    model: str
+    parameters: float | None
+    pairs: float
+    accuracy: dict[str, Any]
+
+
+def _points(stages: Sequence[StageRecord]) -> Iterator[_Point]:
     for stage in stages:
-        pairs, accuracy = finite(stage.results.get("pairs")), score_of(stage.results, "reward_accuracy")
+        pairs = finite(stage.results.get("data", {}).get("comparisons"))
+        accuracy = score_of(stage.results, "reward_accuracy")
         if pairs is not None and accuracy and None not in (accuracy["lower"], accuracy["upper"]):
-            model = place_in_run(str(stage.settings.get("model", stage.name)))
-            domains[str(stage.settings.get("domain", ""))][model].setdefault(pairs, accuracy)
-    for domain, models in domains.items():
-        if sum(map(len, models.values())) >= LEAST_POINTS:
-            lines = [_accuracy_line(model, dict(sorted(points.items()))) for model, points in models.items()]
-            drawing = line_figure(f"amount-{domain}", lines, "pairs learnt from", "accuracy", shares=True)
+            model = place_in_run(str(stage.settings.get("model", stage.name))).removesuffix("/model")
+            parameters = finite(stage.results.get("parameters"))
+            yield _Point(str(stage.settings.get("domain", "")), model, parameters, pairs, accuracy)
+
+
+def _by_amount_and_size(stages: Sequence[StageRecord]) -> Iterator[Figure]:
+    """Figure 6: accuracy by pairs learnt from and by size of the model, of each domain that has enough of either."""
+    points = list(_points(stages))
+    for domain in dict.fromkeys(point.domain for point in points):
+        some = [point for point in points if point.domain == domain]
+        by_amount = _lines(some, lambda point: point.pairs, _model_in_words)
+        if by_amount:
             caption = "By the pairs learnt from, a line a model to start from (figure 6); bands are 95% intervals."
-            yield Figure(
-                drawing, f"Accuracy by amount of data · {domain}", caption, f"Accuracy of {domain} models. {caption}"
-            )
+            drawing = line_figure(f"amount-{domain}", by_amount, "pairs learnt from", "accuracy", shares=True)
+            title = f"Accuracy by amount of data · {domain}"
+            yield Figure(drawing, title, caption, f"Accuracy of {domain} models. {caption}")
+        sized = [point for point in some if point.parameters is not None]
+        by_size = _lines(sized, lambda point: point.parameters or 0.0, lambda point: f"{compact(point.pairs)} pairs")
+        if by_size:
+            caption = "By the parameters of the model, a line an amount of data (figure 6); bands are 95% intervals."
+            drawing = line_figure(f"size-{domain}", by_size, "parameters", "accuracy", shares=True)
+            yield Figure(drawing, f"Accuracy by size · {domain}", caption, f"Accuracy of {domain} models. {caption}")
 
 
-def _accuracy_line(model: str, points: dict[float, dict[str, Any]]) -> Line:
-    rows = points.values()
+def _model_in_words(point: _Point) -> str:
+    return point.model if point.parameters is None else f"{point.model}, {compact(point.parameters)}"
+
+
+def _lines(points: Sequence[_Point], x: Callable[[_Point], float], label: Callable[[_Point], str]) -> list[Line]:
+    """A line a label; none where there are too few places or only one of them. Of models at one place, the first stands."""
+    lines: dict[str, dict[float, dict[str, Any]]] = defaultdict(dict)
+    for point in points:
+        lines[label(point)].setdefault(x(point), point.accuracy)
+    if len({x(point) for point in points}) < 2 or sum(map(len, lines.values())) < LEAST_POINTS:
+        return []
+    return [_accuracy_line(name, dict(sorted(places.items()))) for name, places in lines.items()]
+
+
+def _accuracy_line(label: str, places: dict[float, dict[str, Any]]) -> Line:
+    rows = places.values()
     bounds = [(row["lower"], row["upper"]) for row in rows]
-    return Line(model, list(points), [row["estimate"] for row in rows], bounds, dots=True)
+    return Line(label, list(places), [row["estimate"] for row in rows], bounds, dots=True)

@@ -13,7 +13,7 @@ from paddock.report.blocks import Figure, Figures, Prose, Row, Section, Table
 from paddock.report.drawings import Line, line_figure
 from paddock.report.rewards import score_of
 from paddock.report.run_folder import Run
-from paddock.report.wording import interval_cell, number, signed
+from paddock.report.wording import UNKNOWN, finite, interval_cell, number, percent, signed
 from paddock.text.dialog import DOMAINS
 
 LINES = 4  # of the temperatures' drawing: numbers of replies from 1 to K
@@ -34,7 +34,7 @@ def section(run: Run) -> Section | None:
         for place, (name, parts) in enumerate(versions.items())
         for figure in _drawings(name, parts["rejection"], place)
     )
-    tables = (_selection(versions), *_judgement(versions))
+    tables = (_selection(versions), _replies(versions), *_agreement(versions), *_judgement(versions))
     return Section("versions", "Versions", (note, *tables, Figures(figures)) if figures else (note, *tables))
 
 
@@ -67,6 +67,50 @@ def _selection(versions: Mapping[str, Version]) -> Table:
     columns = ("", "temperature", "selected", "their reward", *(f"of V{source}" for source in sources))
     caption = "The replies that each version learnt from, and how many of them each version wrote."
     return Table(columns, tuple(rows), caption)
+
+
+def _replies(versions: Mapping[str, Version]) -> Table:
+    """What was wrong with the replies that were sampled, and with the best of them."""
+    counts = ("prompts", "prompts_without_a_reply", "unusable", "best_unsafe", "best_cut_short")
+    rows = []
+    for name, parts in versions.items():
+        found = parts["rejection"]
+        cells = (number(found.get(key)) for key in counts)
+        rows.append(Row((name, *cells, _share(found.get("cut_short_share")))))
+    columns = ("", "prompts", "without a reply", "unusable", "best unsafe", "best cut short", "cut short of all")
+    caption = (
+        "Unusable replies, of all that were sampled, are empty or hold a tag of the chat format. The best reply to "
+        "a prompt is unsafe where the safety model gives it less than 0.15, and cut short where its limit ended it."
+    )
+    return Table(columns, tuple(rows), caption)
+
+
+def _agreement(versions: Mapping[str, Version]) -> Iterator[Table]:
+    """Figure 32, in shares: where a version has two reward models."""
+    found = {name: parts["rejection"].get("agreement") for name, parts in versions.items()}
+    rows = tuple(
+        Row(
+            (
+                name,
+                number(agreement.get("rank_correlation")),
+                *(_share(agreement.get(key)) for key in ("safe_not_helpful", "helpful_not_safe")),
+            )
+        )
+        for name, agreement in found.items()
+        if agreement
+    )
+    if rows:
+        columns = ("", "rank correlation", "safe, not helpful", "helpful, not safe")
+        caption = (
+            "How the two reward models agree on all usable replies (figure 32): Spearman's rank correlation, and the shares "
+            "that one scores above its mean and the other below."
+        )
+        yield Table(columns, rows, caption)
+
+
+def _share(value: Any) -> str:
+    share = finite(value)
+    return UNKNOWN if share is None else percent(share)
 
 
 def _judgement(versions: Mapping[str, Version]) -> Iterator[Table]:

@@ -120,6 +120,7 @@ def run(settings: RewardSettings, stage_dir: StageDir) -> dict[str, Any]:
         return {
             **fitted.results,
             **results,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "data": {**encoded.figures, "fill": train.fill, **statistics_of(encoded.train.labels, encoded.train.lengths)},
         }
 
