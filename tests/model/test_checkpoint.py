@@ -6,8 +6,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from paddock.errors import CheckpointError
-from paddock.model.checkpoint import INDEX_FILE, WEIGHTS_FILE, load_model, read_config, save_model
+from paddock.model.checkpoint import load_model, read_config, save_model
 from paddock.model.config import ModelConfig
+from paddock.model.stored_tensors import INDEX_FILE, WEIGHTS_FILE
 from paddock.model.transformer import Transformer
 
 SHAPES = {"mha": (4, False), "gqa": (2, False), "mqa": (1, False), "tied": (2, True)}
@@ -187,48 +188,14 @@ def test_a_folder_without_config_is_answered_with_what_it_holds(tmp_path):
         load_model(tmp_path / "nowhere")
 
 
-def test_a_pickle_is_not_read_and_the_way_out_is_named(saved):
-    (saved / WEIGHTS_FILE).unlink()
-    (saved / "pytorch_model.bin").touch()
-    with pytest.raises(CheckpointError, match=r"lacks model\.safetensors.*Only safetensors are read.*save_pretrained"):
-        load_model(saved)
-
-
-def test_a_missing_shard_is_named(tmp_path):
-    save_model(ours(), tmp_path / "model", max_shard_bytes=2e4)
-    first = sorted((tmp_path / "model").glob("model-00001*"))[0]
-    first.unlink()
-    with pytest.raises(CheckpointError, match=f"lacks {first.name}"):
-        load_model(tmp_path / "model")
-
-
-def test_a_truncated_file_is_called_damaged(saved):
-    content = (saved / WEIGHTS_FILE).read_bytes()
-    (saved / WEIGHTS_FILE).write_bytes(content[: len(content) // 2])
-    with pytest.raises(CheckpointError, match="damaged"):
-        load_model(saved)
-
-
-def test_an_index_cannot_point_outside_the_folder(tmp_path, saved):
-    (saved / WEIGHTS_FILE).rename(tmp_path / "elsewhere.safetensors")
-    (saved / INDEX_FILE).write_text(json.dumps({"weight_map": {"model.norm.weight": "../elsewhere.safetensors"}}))
-    with pytest.raises(CheckpointError, match="weight_map"):
-        load_model(saved)
-
-
 @pytest.mark.parametrize(
     ("edit", "named"),
     [
         (lambda t: t.pop("model.layers.1.mlp.up_proj.weight"), "missing model.layers.1.mlp.up_proj.weight"),
         (lambda t: t.update({"model.extra": torch.ones(1)}), "unexpected model.extra"),
-        (
-            lambda t: t.update({"model.norm.weight": torch.ones(31)}),
-            r"misshapen model.norm.weight \(31,\) instead of \(32,\)",
-        ),
-        (lambda t: t.update({"model.norm.weight": torch.ones(32, dtype=torch.int8)}), r"model.norm.weight \(I8\)"),
     ],
 )
-def test_tensors_that_do_not_fit_are_named(saved, edit, named):
+def test_tensors_that_are_not_the_networks_are_refused(saved, edit, named):
     tensors = load_file(saved / WEIGHTS_FILE)
     edit(tensors)
     save_file(tensors, saved / WEIGHTS_FILE)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from paddock.model.blueprint import AnyTrunk, Blueprint
 from paddock.model.config import ModelConfig
 from paddock.model.heads import RewardModel, ScalarHead, ValueModel, fresh_head
 from paddock.model.hugging_face import SCORE, Place, hugging_face_places
+from paddock.model.stored_tensors import DTYPES, INDEX_FILE, WEIGHTS_FILE, check_tensors, inventory, stored_tensors
 from paddock.model.transformer import Transformer, Trunk
 from paddock.run_dir import atomic_folder, model_folder, to_json
 
@@ -31,12 +31,8 @@ if TYPE_CHECKING:
     from paddock.text.tokenizer import Tokenizer
 
 CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 LANGUAGE_MODEL, REWARD_MODEL = "LlamaForCausalLM", "LlamaForSequenceClassification"
 UNKNOWN_ID = 0
-NAMES_IN_AN_ERROR = 5
 
 
 def load_model(path: Path | str, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> Transformer:
@@ -115,11 +111,12 @@ def _blueprint(
         model = kind(config)
     rows_of = {name: parameter.shape[0] for name, parameter in model.named_parameters() if name not in given}
     places = hugging_face_places(config, rows_of)
-    stored = _stored_tensors(folder)
+    stored = stored_tensors(folder)
     # The head of a tied model may be stored as well; a model with a scalar head has no use for it.
     spare = {"lm_head.weight"} if config.tie_embeddings or kind is not Transformer else set()
-    _check_tensors(folder, stored, _views(places, model), spare)
-    model.to(dtype or DTYPES[stored["model.embed_tokens.weight"][2]])
+    shapes = {name: tuple(view.shape) for name, view in _views(places, model).items()}
+    check_tensors(folder, stored, shapes, spare)
+    model.to(dtype or DTYPES[stored["model.embed_tokens.weight"].dtype])
     for scalar_head in (module for module in model.modules() if isinstance(module, ScalarHead)):
         scalar_head.float()
 
@@ -128,7 +125,7 @@ def _blueprint(
         for theirs, place in sources:
             begin, end = max(first, place.begin), min(first + len(rows), place.end)
             if begin < end:
-                with safe_open(folder / stored[theirs][0], framework="pt") as tensors:
+                with safe_open(folder / stored[theirs].file, framework="pt") as tensors:
                     read = tensors.get_slice(theirs)[begin - place.begin : end - place.begin]
                 rows[begin - first : end - first].copy_(read)
         if not sources:
@@ -276,7 +273,7 @@ def _read_json(folder: Path) -> dict[str, Any]:
     """The object in a model folder's `config.json`. Raises CheckpointError where there is none."""
     file = folder / CONFIG_FILE
     if not file.is_file():
-        raise CheckpointError(f"{folder} is not a model folder: it lacks config.json; {_inventory(folder)}")
+        raise CheckpointError(f"{folder} is not a model folder: it lacks config.json; {inventory(folder)}")
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -334,81 +331,6 @@ def _config_from(found: dict[str, Any], file: Path) -> ModelConfig:
         raise CheckpointError(f"{file} lacks the field {error}") from error
     except (TypeError, ValueError, SettingsError) as error:
         raise CheckpointError(f"{file}: {error}") from error
-
-
-def _stored_tensors(folder: Path) -> dict[str, tuple[str, tuple[int, ...], str]]:
-    """Name -> (file, shape, dtype) of every tensor of the folder; only headers are read."""
-    stored = {}
-    for file in _weight_files(folder):
-        if not (folder / file).is_file():
-            raise CheckpointError(f"{folder} lacks {file}, which {INDEX_FILE} names; {_inventory(folder)}")
-        try:
-            with safe_open(folder / file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 (an open file of tensors is not a mapping)
-                    header = tensors.get_slice(name)
-                    stored[name] = (file, tuple(header.get_shape()), header.get_dtype())
-        except SafetensorError as error:
-            raise CheckpointError(f"{folder / file} is damaged or no safetensors file: {error}. Fetch it again") from error
-    return stored
-
-
-def _weight_files(folder: Path) -> list[str]:
-    """The names of the files that hold the weights: the one file, or those that the index names."""
-    index = folder / INDEX_FILE
-    if (folder / WEIGHTS_FILE).is_file():
-        return [WEIGHTS_FILE]
-    if not index.is_file():
-        raise CheckpointError(f"{folder} lacks {WEIGHTS_FILE} (or {INDEX_FILE} and its shards); {_inventory(folder)}")
-    files: set[str] = set()
-    with suppress(json.JSONDecodeError, KeyError, AttributeError):
-        files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    if not files or any(Path(file).name != file for file in files):
-        raise CheckpointError(f"{index} holds no weight_map from tensors to files beside it")
-    return sorted(files)
-
-
-def _check_tensors(
-    folder: Path, stored: dict[str, tuple[str, tuple[int, ...], str]], views: Mapping[str, Tensor], spare: set[str]
-) -> None:
-    """Raise CheckpointError, naming tensors, unless the stored ones are those of the network, and such as can be spared."""
-    # Old folders store the rotary frequencies, which say nothing new.
-    spare = spare | {name for name in stored if name.endswith("rotary_emb.inv_freq")}
-    problems = []
-    if missing := [name for name in views if name not in stored]:
-        problems.append(f"missing {_some(missing)}")
-    if unexpected := [name for name in stored if name not in views and name not in spare]:
-        problems.append(f"unexpected {_some(unexpected)}")
-    common = [name for name in views if name in stored]
-    if misshapen := [
-        f"{name} {stored[name][1]} instead of {tuple(views[name].shape)}"
-        for name in common
-        if stored[name][1] != tuple(views[name].shape)
-    ]:
-        problems.append(f"misshapen {_some(misshapen)}")
-    if strange := [f"{name} ({stored[name][2]})" for name in common if stored[name][2] not in DTYPES]:
-        problems.append(f"not float32, bfloat16 or float16: {_some(strange)}")
-    if problems:
-        raise CheckpointError(f"the tensors in {folder} do not fit its config.json: {'; '.join(problems)}")
-
-
-def _some(names: list[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = len(names) - NAMES_IN_AN_ERROR
-    return ", ".join(names[:NAMES_IN_AN_ERROR]) + (f" and {more} more" if more > 0 else "")
-
-
-def _inventory(folder: Path) -> str:
-    """What a folder that cannot be read does hold, and what would help."""
-    if not folder.is_dir():
-        return "there is no such folder" if not folder.exists() else "it is a file"
-    names = sorted(file.name for file in folder.iterdir())
-    holds = f"it holds {_some(names)}" if names else "it is empty"
-    if any(name.endswith((".bin", ".pt", ".pth")) for name in names) and not any(n.endswith(".safetensors") for n in names):
-        holds += (
-            ". Only safetensors are read, since a pickle can run code. Convert a folder that you trust with transformers: "
-            'AutoModelForCausalLM.from_pretrained("OLD").save_pretrained("NEW")'
-        )
-    return holds
 
 
 def _cut_into_shards(views: Mapping[str, Tensor], dtype: torch.dtype, max_shard_bytes: float) -> list[list[str]]:
