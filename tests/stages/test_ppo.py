@@ -105,7 +105,10 @@ def test_a_model_whose_context_is_shorter_is_refused_before_any_work(
     edit_config(tmp_path / "short", max_position_embeddings=48)
     values = {**ppo_values, name: str(tmp_path / "short")}
     for look in (plan, partial(ppo.set_up, ranks=ALONE)):
-        with pytest.raises(SettingsError, match="short has a context of 48 tokens, and would have to read 160"):
+        with pytest.raises(
+            SettingsError,
+            match=r"short reads at most 48 tokens, and the policy .* writes up to 160: .* set context to 48 or less",
+        ):
             look(parse(PpoSettings, values, "test"))
     assert plan(parse(PpoSettings, {**values, "context": 48}, "test"))["iterations"] == 4
 
@@ -334,6 +337,16 @@ def test_a_run_out_of_patience_ends_early(ppo_values: dict, tmp_path: Path) -> N
     assert results["stopped_early"]
     first, *later = rows(stage_dir, "held_out")
     assert all(row["reward"] == first["reward"] for row in later)
+
+
+def test_prompts_that_are_held_out_elsewhere_are_not_learnt_from_and_counted(
+    ppo_values: dict, prompts: Path, tmp_path: Path
+) -> None:
+    lines = prompts.read_text().splitlines(keepends=True)
+    (tmp_path / "validation.jsonl").write_text("".join(lines[:7]))
+    changes = {"validation": [str(tmp_path / "validation.jsonl")], "iterations": 1, "value_warmup": 0}
+    data = run(tmp_path / "run", ppo_values, **changes)[0]["data"]
+    assert (data["held_out_elsewhere"], data["held_out_prompts"], data["prompts"]) == (7, 7, len(lines) - 7)
 
 
 def test_without_held_out_prompts_the_last_weights_are_kept(ppo_values: dict, tmp_path: Path) -> None:

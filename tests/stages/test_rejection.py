@@ -158,7 +158,7 @@ def test_a_reward_model_with_a_shorter_context_is_refused_before_any_work(
     model = RewardModel(replace(read_config(pretrained.model), context_length=80))
     save_reward_model(model, tmp_path / "short", Tokenizer.load(pretrained.model))
     for name in ("helpfulness_reward", "safety_reward"):
-        with pytest.raises(SettingsError, match=r"short scores at most 80 tokens, and the policy .* writes up to 160"):
+        with pytest.raises(SettingsError, match=r"short reads at most 80 tokens, and the policy .* writes up to 160"):
             run(settings(rejection_values, **{name: str(tmp_path / "short")}), StageDir(tmp_path / "stage"))
     assert not list((tmp_path / "stage").rglob("*.jsonl"))
 

@@ -347,7 +347,10 @@ def shown(row: dict[str, Any], progress: Progress) -> dict[str, str]:
 
 
 def counts(prompts: PromptData, keep: str) -> dict[str, int]:
-    """How many prompts there are of each kind; `reported_prompts` are those that scores are of."""
+    """How many prompts there are of each kind; `reported_prompts` are those that scores are of.
+
+    `held_out_elsewhere` are not learnt from, since the validation files hold prompts that begin alike.
+    """
     held_out, chosen_by = len(prompts.held_out), sum(choosing(prompts.held_out, keep))
     return {
         "prompts": len(prompts.train),
@@ -355,6 +358,7 @@ def counts(prompts: PromptData, keep: str) -> dict[str, int]:
         "held_out_prompts": held_out,
         "reported_prompts": held_out - chosen_by or held_out,
         "prompts_left_out": prompts.left_out,
+        "held_out_elsewhere": prompts.held_out_elsewhere,
     }
 
 

@@ -14,7 +14,7 @@ from paddock.model.config import ModelConfig
 from paddock.model.size import count_parameters
 from paddock.stages.encoding import CorpusSettings, count_rows
 from paddock.stages.prompts import prompt_rows
-from paddock.stages.rewards import shared_tokenizer
+from paddock.stages.rewards import refuse_shorter_context, shared_tokenizer
 from paddock.stages.training import FLOAT_BYTES, STATE_BYTES
 from paddock.text.readers import Source
 from paddock.train.precision import estimate_seconds
@@ -127,14 +127,9 @@ def plan(settings: PpoSettings) -> dict[str, Any]:
 def policy_config(settings: PpoSettings) -> ModelConfig:
     """The policy's shape. Raises SettingsError where a model that reads its ids has too short a context, or lacks some."""
     config = read_config(settings.model)
-    context = settings.context_for(config)
+    refuse_shorter_context(settings.model, *settings.other_models(), context=settings.context_for(config))
     for folder in settings.other_models():
         other = read_config(folder, REWARD_MODEL if is_reward_model(folder) else LANGUAGE_MODEL)
-        if other.context_length < context:
-            raise SettingsError(
-                f"{folder} has a context of {other.context_length} tokens, and would have to read {context}. "
-                f"Set context to {other.context_length} or less, or train it with a longer one"
-            )
         if other.vocab_size < config.vocab_size:
             raise SettingsError(
                 f"{folder} knows {other.vocab_size} ids, and the policy {settings.model} may sample {config.vocab_size}: "

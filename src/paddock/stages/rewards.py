@@ -23,7 +23,7 @@ from torch import Tensor
 
 from paddock.backends.open import open_scorer
 from paddock.errors import SettingsError
-from paddock.model.checkpoint import REWARD_MODEL, read_config
+from paddock.model.checkpoint import LANGUAGE_MODEL, REWARD_MODEL, is_reward_model, read_config
 from paddock.model.scoring import LocalScorer
 from paddock.text.dialog import Dialog
 from paddock.text.tokenizer import Tokenizer
@@ -119,12 +119,17 @@ def shared_tokenizer(policy: str, *others: str | None) -> Tokenizer:
     return tokenizer
 
 
-def refuse_shorter_context(policy: str, *rewards: str | None) -> None:
-    """Raise SettingsError where a reward model in one of the folders cannot hold what the policy may write."""
-    most = read_config(policy).context_length
-    for folder in rewards:
-        if folder and (context := read_config(folder, REWARD_MODEL).context_length) < most:
+def refuse_shorter_context(policy: str, *others: str | None, context: int | None = None) -> None:
+    """Raise SettingsError where a model in one of the folders cannot read all that the policy may write.
+
+    That is the policy's whole context, or where the stage has such a setting, `context` tokens.
+    """
+    most = context or read_config(policy).context_length
+    for folder in filter(None, others):
+        kind = REWARD_MODEL if is_reward_model(folder) else LANGUAGE_MODEL
+        if (least := read_config(folder, kind).context_length) < most:
+            lower = "" if context is None else f", or set context to {least:,} or less"
             raise SettingsError(
-                f"{folder} scores at most {context:,} tokens, and the policy {policy} writes up to {most:,}: train it from "
-                "that model, or from one with as long a context"
+                f"{folder} reads at most {least:,} tokens, and the policy {policy} writes up to {most:,}: train it from "
+                f"that model, or from one with as long a context{lower}"
             )
