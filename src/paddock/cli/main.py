@@ -23,6 +23,7 @@ app = typer.Typer(
 app.command("run", rich_help_panel="Recipes")(recipe.run)
 app.command("status", rich_help_panel="Recipes")(recipe.status)
 app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Stages")
+app.command("world", rich_help_panel="Stages")(stage.world)
 for kind in stage.COMMANDS:
     app.command(kind, rich_help_panel="Stages")(stage.command(kind))
 app.command("chat", rich_help_panel="Models")(chat.chat)

@@ -1,7 +1,7 @@
 """The stages as commands of their own: `paddock world`, `pretrain`, `sft`, ...
 
 A command takes the same settings as the stage in a recipe: `--config FILE` holds them, `--set KEY=VALUE` changes one, and
-`--model`, `--data`, `--seed` are short for the settings of those names.
+`--model`, `--data`, `--seed` are short for the settings of those names, where the stage has them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from paddock.recipe import Step, held, is_first, joined, run_step
 from paddock.run_dir import StageDir
 from paddock.settings import assign, parse, read_yaml
 
-COMMANDS = {  # stage -> what its command says of itself
-    "world": "Generate the miniature world: documents, dialogs and held-out prompts with known truth.",
+COMMANDS = {  # stage with model and data -> what its command says of itself
     "pretrain": "Train a base model on documents (paper section 2).",
     "sft": "Fine-tune a model on dialogs; answers alone bear loss (paper section 3.1).",
     "preferences": "Sample pairs of replies, and gather which of them are preferred (paper section 3.1).",
@@ -30,8 +29,20 @@ COMMANDS = {  # stage -> what its command says of itself
 }
 
 
+def world(
+    out: Out,
+    seed: Seed = None,
+    config: Config = None,
+    set_: Set = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Generate the miniature world: documents, dialogs and held-out prompts with known truth."""
+    run_stage("world", out, gather(config, set_, seed=seed), dry_run, as_json)
+
+
 def command(kind: str) -> Callable[..., None]:
-    """The command of the stage `kind`."""
+    """The command of the stage `kind`, one that reads data with a model."""
 
     def run(
         out: Out,
