@@ -84,6 +84,15 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_text() == "old"
 
 
+def test_rows_that_end_in_an_error_leave_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    write_json_lines(path, [{"n": 1}])
+    with pytest.raises(ZeroDivisionError):
+        write_json_lines(path, ({"n": 1 / n} for n in (1, 0)))
+    assert read_json_lines(path) == [{"n": 1}]
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_file_is_written_into_folders_that_do_not_exist_yet(tmp_path):
     atomic_write(tmp_path / "a" / "b" / "file", b"\x00\xff")
     assert (tmp_path / "a" / "b" / "file").read_bytes() == b"\x00\xff"

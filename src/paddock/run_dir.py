@@ -28,22 +28,32 @@ END_BYTES = 1024 * 1024
 LABELLED = "labelled.jsonl"  # what people chose, in the folder of the pairs: no machine can make it again
 
 
-def atomic_write(path: Path, content: str | bytes) -> None:
-    """Write `content` so that a reader, or a kill at any moment, finds the old file or the new one, whole."""
+def atomic_write(path: Path, content: str | bytes | Iterable[bytes]) -> None:
+    """Write `content`, or its pieces as they come, so that a reader, or a kill at any moment, finds the old file or the
+    new one, whole.
+    """
+    pieces = [content.encode()] if isinstance(content, str) else [content] if isinstance(content, bytes) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(temporary, "wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     temporary.replace(path)
     sync_folder(path.parent)
 
 
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a file of JSON lines whole. Half a surrogate pair, which UTF-8 cannot hold, stands there as JSON escapes it."""
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    atomic_write(path, lines.encode(errors="backslashreplace"))
+    """Write a file of JSON lines whole, a row at a time.
+
+    Half a surrogate pair, which UTF-8 cannot hold, stands there as JSON escapes it.
+    """
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    atomic_write(path, (line.encode(errors="backslashreplace") for line in lines))
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

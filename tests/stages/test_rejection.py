@@ -22,7 +22,6 @@ from paddock.stages.rejection import (
     RejectionSettings,
     best_of_versions,
     choose_temperature,
-    curve,
     plan,
     read_earlier,
     rescored,
@@ -58,19 +57,6 @@ def settings(values: dict, **changes: object) -> RejectionSettings:
 def trained(rejection_values: dict, tmp_path_factory: pytest.TempPathFactory) -> tuple[StageDir, dict]:
     stage_dir = StageDir(tmp_path_factory.mktemp("runs") / "rejection")
     return stage_dir, run(settings(rejection_values), stage_dir)
-
-
-def test_the_curves_are_hand_worked_means_of_best_and_median_of_the_first_n() -> None:
-    replies = [[scored(0.2), scored(0.6), scored(0.4)], [scored(0.5), scored(0.1), scored(0.9)]]
-    points = curve(replies)
-    assert [point["replies"] for point in points] == [1, 2, 3]
-    assert [point["max"]["estimate"] for point in points] == pytest.approx([0.35, 0.55, 0.75])
-    assert [point["median"]["estimate"] for point in points] == pytest.approx([0.35, 0.35, 0.45])
-
-
-def test_the_best_of_the_curves_is_what_would_be_kept() -> None:
-    (_, point) = curve([[scored(0.3), scored(0.9, ended=False)]])
-    assert point["max"]["estimate"] == pytest.approx(0.3)
 
 
 def test_the_best_of_all_versions_is_kept_for_each_prompt() -> None:

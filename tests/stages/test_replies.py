@@ -78,8 +78,15 @@ def test_a_probability_is_the_sigmoid(logit: float) -> None:
 def test_every_prompt_stands_in_one_chunk_with_its_own_replies(tmp_path: Path) -> None:
     replies = store(tmp_path)
     replies.fill(Counting(), 0.7, replies.chunks, ALONE)
-    found = [some for chunk in range(replies.chunks) for some in replies.read(0.7, chunk)]
+    found = list(replies.read_all(0.7, replies.chunks))
     assert [some[0].text.split()[0] for some in found] == [prompt.id for prompt in PROMPTS]
+
+
+def test_a_chunk_is_read_only_when_its_turn_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replies, read = store(tmp_path), []
+    monkeypatch.setattr(ReplyStore, "read", lambda _, temperature, chunk: read.append(chunk) or [[], []])
+    found = replies.read_all(0.7, 2)
+    assert [len(read) for _ in found] == [1, 1, 2, 2]
 
 
 def test_a_chunk_that_is_there_is_not_sampled_again(tmp_path: Path) -> None:

@@ -26,14 +26,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import Any, Literal
 
-import torch
 from pydantic import Field, PositiveFloat
 
 from paddock.errors import DataError
-from paddock.evaluate.reward_accuracy import agreement
 from paddock.model.checkpoint import read_config
 from paddock.model.size import count_parameters
 from paddock.progress import say
@@ -50,7 +47,8 @@ from paddock.stages.replies import (
     probability,
     usable,
 )
-from paddock.stages.rewards import RewardFunction, refuse_shorter_context, shared_tokenizer
+from paddock.stages.reply_figures import ReplyFigures, curve, first_n
+from paddock.stages.rewards import refuse_shorter_context, shared_tokenizer
 from paddock.stages.sft import SftSettings
 from paddock.statistics import mean_interval
 from paddock.text.dialog import Dialog, Message
@@ -133,7 +131,8 @@ def run(settings: RejectionSettings, stage_dir: StageDir) -> dict[str, Any]:
 def select(settings: RejectionSettings, stage_dir: StageDir, ranks: Ranks) -> dict[str, Any]:
     """Write `best.jsonl` and `selected.jsonl`. Returns what was found on the way. Every rank must call it.
 
-    Raises SettingsError, before any work, where a reward model has another tokenizer or a shorter context than the policy.
+    Replies are read a chunk at a time; of each prompt the best one stays in memory, and of the others some numbers. Raises
+    SettingsError, before any work, where a reward model has another tokenizer or a shorter context than the policy.
     """
     shared_tokenizer(settings.model, settings.helpfulness_reward, settings.safety_reward)
     refuse_shorter_context(settings.model, settings.helpfulness_reward, settings.safety_reward)
@@ -145,9 +144,12 @@ def select(settings: RejectionSettings, stage_dir: StageDir, ranks: Ranks) -> di
     store.fill(sampler, temperature, store.chunks, ranks)
     if not ranks.is_first:
         return {}
-    replies = [some for chunk in range(store.chunks) for some in store.read(temperature, chunk)]
-    answers = usable(replies)
-    best = [Kept(p, best_of(some), settings.version) for p, some in zip(store.prompts, answers, strict=True) if some]
+    best, figures = [], ReplyFigures()
+    for prompt, replies in zip(store.prompts, store.read_all(temperature, store.chunks), strict=True):
+        answers = usable(replies)
+        figures.add(replies, answers)
+        if answers:
+            best.append(Kept(prompt, best_of(answers), settings.version))
     pool = [*best, *rescored(read_earlier(settings.earlier), sampler)]
     selected = best_of_versions(pool, settings.min_reward)
     if not selected:
@@ -158,27 +160,15 @@ def select(settings: RejectionSettings, stage_dir: StageDir, ranks: Ranks) -> di
     return {
         "temperature": temperature,
         "sweep": sweep,
-        "curve": curve(answers),
-        "agreement": agreement_of([reply.scores for some in answers for reply in some], sampler.rewards),
-        "unusable": sum(map(len, replies)) - sum(map(len, answers)),
+        **figures.results(sampler.rewards),
         "prompts": len(store.prompts),
         "prompts_without_a_reply": len(store.prompts) - len(best),
-        "cut_short_share": share_cut_short(replies),
         "best_cut_short": sum(not kept.reply.ended for kept in best),
         "best_unsafe": sum(not kept.reply.scores.is_safe for kept in best),
         "selected": len(selected),
         "selected_by_version": dict(sorted(Counter(str(kept.version) for kept in selected).items())),
         "selected_reward": mean_interval([probability(kept.reply.scores.reward) for kept in selected]).as_row(),
     }
-
-
-def agreement_of(scores: Sequence[Scores], rewards: RewardFunction) -> dict[str, Any] | None:
-    """How the two reward models agree on all usable replies (Figure 32), both standardised; None without a safety model."""
-    if rewards.safety is None or not scores:
-        return None
-    helpfulness = rewards.helpfulness_scale.standardised(torch.tensor([each.helpfulness for each in scores]))
-    safety = rewards.safety_scale.standardised(torch.tensor([each.safety or 0.0 for each in scores]))
-    return agreement(helpfulness.tolist(), safety.tolist())
 
 
 def choose_temperature(
@@ -194,27 +184,14 @@ def choose_temperature(
     sweep, best = [], {}
     for temperature in settings.temperatures:
         store.fill(sampler, temperature, chunks, ranks)
-        points = curve(usable([some for chunk in range(chunks) for some in store.read(temperature, chunk)]))
+        answered = filter(None, map(usable, store.read_all(temperature, chunks)))
+        points = curve([first_n(answers) for answers in answered])
         sweep += [{"temperature": temperature, **point} for point in points]
         best[temperature] = points[-1]["max"]["estimate"] if points else -math.inf
     chosen = max(best, key=lambda temperature: best[temperature])
     if ranks.is_first:
         say("rejection: best of K by temperature: " + ", ".join(f"{t:g} {reward:.3f}" for t, reward in best.items()))
     return chosen, sweep
-
-
-def curve(replies: Sequence[Sequence[ScoredReply]]) -> list[dict[str, Any]]:
-    """Figures 7 and 8: for each N up to K, the mean over prompts of the best and the median reward of the first N.
-
-    Rewards are on the sigmoid's scale; `replies` are usable ones, and prompts without any are left out.
-    """
-    answered = [some for some in replies if some]
-    points = []
-    for n in range(1, max(map(len, answered), default=0) + 1):
-        best = [probability(best_of(some[:n]).scores.reward) for some in answered]
-        middle = [median(probability(reply.scores.reward) for reply in some[:n]) for some in answered]
-        points.append({"replies": n, "max": mean_interval(best).as_row(), "median": mean_interval(middle).as_row()})
-    return points
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,12 +264,6 @@ def best_of_versions(pool: Sequence[Kept], min_reward: float | None) -> list[Kep
 def is_good_enough(scores: Scores, min_reward: float) -> bool:
     """Whether a reply is safe, and its reward, on the sigmoid's scale, is not below `min_reward`."""
     return scores.is_safe and probability(scores.reward) >= min_reward
-
-
-def share_cut_short(replies: Sequence[Sequence[ScoredReply]]) -> float:
-    """The share of all replies that their limit cut short."""
-    ended = [reply.ended for some in replies for reply in some]
-    return 1 - sum(ended) / len(ended) if ended else 0.0
 
 
 def _prompts(settings: RejectionSettings) -> list[Dialog]:

@@ -9,7 +9,7 @@ it is the same whenever and wherever it is sampled, and replies of two temperatu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,9 @@ class ScoredReply:
         return ScoredReply(tuple(row["ids"]), row["text"], row["ended"], Scores(**row["scores"]))
 
 
-def usable(replies: Sequence[Sequence[ScoredReply]]) -> list[list[ScoredReply]]:
-    """Of each prompt's replies, those that a dialog can hold."""
-    return [[reply for reply in some if reply.is_usable] for some in replies]
+def usable(replies: Sequence[ScoredReply]) -> list[ScoredReply]:
+    """Those replies that a dialog can hold."""
+    return [reply for reply in replies if reply.is_usable]
 
 
 def best_of(replies: Sequence[ScoredReply]) -> ScoredReply:
@@ -171,6 +171,11 @@ class ReplyStore:
         """The replies of a chunk's prompts."""
         rows = read_json_lines(self._folder(temperature) / f"{chunk:06}.jsonl")
         return [[ScoredReply.from_row(reply) for reply in row["replies"]] for row in rows]
+
+    def read_all(self, temperature: float, chunks: int) -> Iterator[list[ScoredReply]]:
+        """The replies to each prompt of the first `chunks` chunks, of which one at a time is in memory."""
+        for chunk in range(chunks):
+            yield from self.read(temperature, chunk)
 
     def _folder(self, temperature: float) -> Path:
         return self.folder / f"t{temperature:g}"
