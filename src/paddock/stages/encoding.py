@@ -23,8 +23,10 @@ from paddock.errors import EmptyDataError, SettingsError
 from paddock.model.config import ModelConfig
 from paddock.progress import say
 from paddock.run_dir import atomic_write, to_json
+from paddock.text.chat_format import Encoded
+from paddock.text.dialog import Dialog, opening_of
 from paddock.text.files import HUB
-from paddock.text.packing import StoreSummary
+from paddock.text.packing import StoreSummary, TokenStore
 from paddock.text.readers import OnBadRow, ReadReport, Source, locations
 from paddock.train.parallel import Ranks
 from paddock.train.settings import TrainingSettings
@@ -126,6 +128,31 @@ class Rows(Generic[Item, Store]):
             if smallest < bound:
                 break
         return lambda row: (place := place_of(self.key(row))) < bound or place == smallest
+
+
+def dialog_rows(
+    settings: CorpusSettings,
+    read_rows: Callable[..., Iterator[Dialog]],
+    encode: Callable[[Iterable[Dialog]], Iterator[Encoded]],
+    vocab_size: int,
+) -> Rows[Dialog, TokenStore]:
+    """Dialogs or prompts, as `read_rows` of `text.readers` gives them; those that begin alike, up to the first answer, fall
+    on the same side of the split.
+    """
+
+    def read(sources: tuple[Source, ...], report: ReadReport) -> Iterator[Dialog]:
+        return read_rows(sources, seed=settings.seed, on_bad_row=settings.on_bad_row, report=report)
+
+    return Rows(
+        data=settings.data,
+        validation=settings.validation,
+        validation_share=settings.validation_share,
+        read=read,
+        key=lambda dialog: opening_of(dialog.messages),
+        size=lambda dialog: len(json.dumps([asdict(message) for message in dialog.messages], ensure_ascii=False)),
+        write=lambda folder, dialogs: TokenStore.write(folder, encode(dialogs), vocab_size),
+        open=TokenStore.open,
+    )
 
 
 @dataclass(frozen=True)

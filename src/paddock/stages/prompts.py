@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from paddock.errors import DataError
-from paddock.stages.encoding import CorpusSettings, Rows
+from paddock.stages.encoding import CorpusSettings, Rows, dialog_rows
 from paddock.stages.rewards import is_tagged
 from paddock.text.chat_format import Encoded, encode_prompt
-from paddock.text.dialog import Dialog, opening_of
+from paddock.text.dialog import Dialog
 from paddock.text.packing import TokenStore, epoch_order
-from paddock.text.readers import ReadReport, Source, read_prompts
+from paddock.text.readers import ReadReport, read_prompts
 from paddock.text.tokenizer import Tokenizer
 
 
@@ -86,21 +85,9 @@ def load_prompts(settings: CorpusSettings, tokenizer: Tokenizer, longest: int) -
 
 
 def prompt_rows(settings: CorpusSettings, tokenizer: Tokenizer) -> Rows[Dialog, TokenStore]:
-    """The prompts: those that begin alike fall on the same side of the split."""
-
-    def read(sources: tuple[Source, ...], report: ReadReport) -> Iterator[Dialog]:
-        return read_prompts(sources, seed=settings.seed, on_bad_row=settings.on_bad_row, report=report)
+    """The prompts to learn from and those held out."""
 
     def encoded(prompts: Iterable[Dialog]) -> Iterator[Encoded]:
         return (Encoded(encode_prompt(tokenizer, prompt)) for prompt in prompts)
 
-    return Rows(
-        data=settings.data,
-        validation=settings.validation,
-        validation_share=settings.validation_share,
-        read=read,
-        key=lambda prompt: opening_of(prompt.messages),
-        size=lambda prompt: len(json.dumps([asdict(message) for message in prompt.messages], ensure_ascii=False)),
-        write=lambda folder, prompts: TokenStore.write(folder, encoded(prompts), tokenizer.vocab_size),
-        open=TokenStore.open,
-    )
+    return dialog_rows(settings, read_prompts, encoded, tokenizer.vocab_size)

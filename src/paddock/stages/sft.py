@@ -11,9 +11,8 @@ paper's way).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import islice, tee
 from pathlib import Path
 from typing import Any, Literal
@@ -23,12 +22,12 @@ from pydantic import Field
 from paddock.errors import DataError
 from paddock.model.checkpoint import model_from, read_config
 from paddock.run_dir import StageDir
-from paddock.stages.encoding import CorpusSettings, Rows, count_rows, encode_rows
+from paddock.stages.encoding import CorpusSettings, Rows, count_rows, dialog_rows, encode_rows
 from paddock.stages.training import finish, plan_figures
 from paddock.text.chat_format import Encoded, encode_dialogs
-from paddock.text.dialog import Dialog, opening_of
+from paddock.text.dialog import Dialog
 from paddock.text.packing import PackedDialogs, TokenStore
-from paddock.text.readers import ReadReport, Source, read_dialogs
+from paddock.text.readers import read_dialogs
 from paddock.text.tokenizer import Tokenizer
 from paddock.train.loop import fit
 from paddock.train.parallel import build, processes
@@ -61,7 +60,7 @@ def plan(settings: SftSettings) -> dict[str, Any]:
     tokenizer, config = Tokenizer.load(Path(settings.model)), read_config(settings.model)
     context = settings.context_for(config)
     counts = count_rows(
-        dialog_rows(settings, tokenizer, context),
+        rows_of(settings, tokenizer, context),
         lambda store: packed(store, settings, context).steps_per_epoch,
     )
     steps = steps_of(settings, counts["steps_per_epoch"])
@@ -73,7 +72,7 @@ def run(settings: SftSettings, stage_dir: StageDir) -> dict[str, Any]:
     with processes() as ranks:
         tokenizer = Tokenizer.load(Path(settings.model))
         context = settings.context_for(read_config(settings.model))
-        rows = dialog_rows(settings, tokenizer, context)
+        rows = rows_of(settings, tokenizer, context)
         encoded = encode_rows(rows, stage_dir.data, ranks)
         model = build(model_from(settings.model), settings, ranks)
         train = packed(encoded.train, settings, context)
@@ -86,24 +85,11 @@ def run(settings: SftSettings, stage_dir: StageDir) -> dict[str, Any]:
         return {**fitted.results, "epochs": steps / train.steps_per_epoch, "data": {**encoded.figures, **packing}}
 
 
-def dialog_rows(settings: SftSettings, tokenizer: Tokenizer, context: int) -> Rows[Dialog, TokenStore]:
-    """The dialogs: those with the same beginning, up to the first answer, fall on the same side of the split."""
+def rows_of(settings: SftSettings, tokenizer: Tokenizer, context: int) -> Rows[Dialog, TokenStore]:
+    """The dialogs to learn from and to judge by."""
     limit = context + 1 if settings.overlong == "refuse" else None
-
-    def read(sources: tuple[Source, ...], report: ReadReport) -> Iterator[Dialog]:
-        return read_dialogs(sources, seed=settings.seed, on_bad_row=settings.on_bad_row, report=report)
-
-    return Rows(
-        data=settings.data,
-        validation=settings.validation,
-        validation_share=settings.validation_share,
-        read=read,
-        key=lambda dialog: opening_of(dialog.messages),
-        size=lambda dialog: len(json.dumps([asdict(message) for message in dialog.messages], ensure_ascii=False)),
-        write=lambda folder, dialogs: TokenStore.write(
-            folder, encode_within(tokenizer, dialogs, limit), tokenizer.vocab_size
-        ),
-        open=TokenStore.open,
+    return dialog_rows(
+        settings, read_dialogs, lambda dialogs: encode_within(tokenizer, dialogs, limit), tokenizer.vocab_size
     )
 
 
