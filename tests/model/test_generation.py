@@ -153,6 +153,22 @@ def test_the_cache_is_bounded_in_bytes(monkeypatch):
     ]
 
 
+def test_a_cpu_decodes_64_rows_in_2_gibibytes():
+    assert generation.bounds_of(torch.device("cpu")) == (64, 2**31)
+
+
+@pytest.mark.parametrize(
+    ("free", "reserved", "cache"),
+    [(60, 0, 10), (20, 0, 10), (10, 4, 6), (4, 0, 2)],  # GiB of 80; of what is reserved, 2 are in use
+)
+def test_an_accelerators_cache_has_an_eighth_of_its_memory_or_half_of_what_is_free(monkeypatch, free, reserved, cache):
+    gib = 2**30
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free * gib, 80 * gib))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: reserved * gib)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: min(reserved, 2) * gib)
+    assert generation.bounds_of(torch.device("cuda")) == (512, cache * gib)
+
+
 def test_streamed_ids_equal_the_batch():
     sampling = Sampling(max_new_tokens=30, seed=2, top_k=20)
     ((whole,),) = generate(network(), [[5, 6, 7]], sampling, END)

@@ -24,8 +24,10 @@ from paddock.text.chat_format import encode_dialog, encode_prompt
 from paddock.text.dialog import Dialog
 from paddock.text.tokenizer import Tokenizer
 
-ROWS = 64  # decoded at a time: with more, a CPU's matmuls gain little and the cache outgrows the processor's own
-CACHE_BYTES = 2 << 30
+ROWS = 64  # decoded at a time on a CPU: with more, its matmuls gain little and the cache outgrows the processor's own
+CACHE_BYTES = 2 << 30  # on a CPU
+ACCELERATOR_ROWS = 512  # there a step reads the weights once for all rows, and more rows cost little
+ACCELERATOR_SHARE = 1 / 8  # of its memory for the cache: the models of a stage need the rest
 TOKENS_AT_A_TIME = 4096  # of prompts read, or of texts scored, in one pass
 
 
@@ -81,14 +83,14 @@ def generate(
     sampling: Sampling,
     end_id: int | None = None,
     is_finished: Callable[[list[int]], bool] | None = None,
-    rows: int = ROWS,
+    rows: int | None = None,
 ) -> list[list[Generated]]:
     """Continue each of `prompts`, lists of at least one id, `sampling.n` times; results in the prompts' order.
 
     A completion ends with `end_id`, where `is_finished` of its ids so far says so, after `sampling.max_new_tokens`, or where
     the model's context is full. `sampling.stop` is text, and the caller's to see to. At most `rows` completions are decoded
-    at a time, and fewer where the cache would exceed 2 GiB. Raises ValueError for a prompt that leaves no room, and
-    PaddockError where the model's logits are not finite.
+    at a time, and fewer where the cache would outgrow its bytes (`bounds_of` has the bounds of both; `rows` None: its own).
+    Raises ValueError for a prompt that leaves no room, and PaddockError where the model's logits are not finite.
     """
     limits = [min(sampling.max_new_tokens, model.config.context_length - len(prompt)) for prompt in prompts]
     for number, (ids, limit) in enumerate(zip(prompts, limits, strict=True)):
@@ -103,6 +105,19 @@ def generate(
     return results
 
 
+def bounds_of(device: torch.device) -> tuple[int, int]:
+    """The most rows to decode at a time on a device, and the most bytes of their cache.
+
+    An accelerator's cache has an eighth of its memory: a fixed share, so that a run that was killed decodes in the batches
+    that it would have had, for rounding depends on their size. Only where memory is scarce, it has half of what is free.
+    """
+    if device.type != "cuda":
+        return ROWS, CACHE_BYTES
+    free, total = torch.cuda.mem_get_info(device)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept by PyTorch for what comes
+    return ACCELERATOR_ROWS, int(min(total * ACCELERATOR_SHARE, (free + unused) / 2))
+
+
 class _Decoder:
     """One call of `generate`: a queue of requests, the rows in use, and the cache."""
 
@@ -114,7 +129,7 @@ class _Decoder:
         sampling: Sampling,
         end_id: int | None,
         is_finished: Callable[[list[int]], bool] | None,
-        rows: int,
+        rows: int | None,
     ) -> None:
         self.model, self.prompts, self.limits, self.sampling = model, prompts, limits, sampling
         self.end_id, self.is_finished = end_id, is_finished
@@ -122,7 +137,8 @@ class _Decoder:
         positions = max(len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True))
         config, width = model.config, model.embedding.weight.element_size()
         row_bytes = 2 * config.n_layers * config.n_kv_heads * config.head_dim * positions * width
-        self.capacity = max(1, min(rows, len(prompts) * sampling.n, CACHE_BYTES // row_bytes))
+        most_rows, cache_bytes = bounds_of(self.device)
+        self.capacity = max(1, min(rows or most_rows, len(prompts) * sampling.n, cache_bytes // row_bytes))
         self.cache = Cache(model, self.capacity, positions)
         self.rows = _Rows(self.capacity, max(limits), self.device)
         self.network: DecodingNetwork = lay_out(model, self.capacity)
@@ -266,7 +282,7 @@ class LocalChatModel:
     """
 
     def __init__(
-        self, model: Transformer, tokenizer: Tokenizer, device: torch.device | str | None = None, rows: int = ROWS
+        self, model: Transformer, tokenizer: Tokenizer, device: torch.device | str | None = None, rows: int | None = None
     ) -> None:
         self.model = model if device is None else model.to(device)
         self.tokenizer, self.rows = tokenizer, rows
