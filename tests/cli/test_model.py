@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from paddock.model.checkpoint import load_reward_model, reward_model_from, save_reward_model
+
 
 @pytest.mark.parametrize("repeats", [1, 40])
 def test_perplexity_equals_transformers(paddock, tiny_model: Path, tmp_path: Path, repeats: int):
@@ -47,6 +49,17 @@ def test_inspect_of_an_unknown_name_names_the_nearest(paddock):
     outcome = paddock("inspect", "70B")
     assert outcome.code == 2
     assert '"70b"' in outcome.err
+
+
+def test_convert_narrows_a_reward_models_trunk_and_leaves_its_head_and_its_scale(paddock, tiny_model: Path, tmp_path: Path):
+    before = reward_model_from(tiny_model, 3).build()
+    before.mean, before.std = 0.7, 2.5
+    save_reward_model(before, tmp_path / "reward")
+    assert paddock("convert", tmp_path / "reward", "--out", tmp_path / "narrow", "--dtype", "bfloat16").code == 0
+    after = load_reward_model(tmp_path / "narrow")
+    assert (after.mean, after.std) == (0.7, 2.5)
+    assert torch.equal(after.embedding.weight, before.embedding.weight.bfloat16())
+    assert torch.equal(after.score.weight, before.score.weight)
 
 
 def test_convert_writes_shards_that_hold_the_same_weights(paddock, tiny_model: Path, tmp_path: Path):

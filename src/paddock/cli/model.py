@@ -59,13 +59,17 @@ def convert(
     ] = 5.0,
     as_json: AsJson = False,
 ) -> None:
-    """Write a model again in another number format or file size, its tokenizer beside it."""
+    """Write a model again in another number format or file size, its tokenizer beside it; a scalar head stays float32."""
     import torch
 
-    from paddock.model.checkpoint import load_model, save_model
+    from paddock.model.checkpoint import is_reward_model, load_model, load_reward_model, save_model, save_reward_model
     from paddock.text.tokenizer import MODEL_FILE, Tokenizer
 
     tokenizer = Tokenizer.load(model) if (model / MODEL_FILE).exists() else None
-    save_model(load_model(model), out, tokenizer, getattr(torch, dtype.value), shard_gigabytes * 1e9)
+    form = tokenizer, getattr(torch, dtype.value), shard_gigabytes * 1e9
+    if is_reward_model(model):
+        save_reward_model(load_reward_model(model), out, *form)
+    else:
+        save_model(load_model(model), out, *form)
     files = sorted(path.name for path in out.iterdir())
     show({"out": str(out), "dtype": dtype.value, "files": files}, as_json)
