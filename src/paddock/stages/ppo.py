@@ -18,8 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ from paddock.errors import SettingsError, TrainingError
 from paddock.model.checkpoint import model_from, value_model_from
 from paddock.model.generation import generate
 from paddock.model.scoring import LocalScorer
-from paddock.progress import ProgressLine, say
+from paddock.progress import say
 from paddock.protocols import Sampling
 from paddock.run_dir import StageDir
 from paddock.stages.held_out import (
@@ -57,6 +56,8 @@ from paddock.train.optim import learning_rate
 from paddock.train.parallel import Ranks, build, processes
 from paddock.train.rollout import MicroBatch, Reply, Rollout, reply_figures, sampler_gap
 from paddock.train.state import Saves
+from paddock.train.steps import Progress as StepProgress
+from paddock.train.steps import resume, under_way
 
 
 def run(settings: PpoSettings, stage_dir: StageDir) -> dict[str, Any]:
@@ -104,58 +105,39 @@ def set_up(settings: PpoSettings, ranks: Ranks) -> Bench:
 
 
 @dataclass
-class Progress:
-    """What a run knows of itself beside its tensors; saved with every save. A step is an iteration."""
+class Progress(StepProgress):
+    """What a run of PPO knows of itself. A step is an iteration."""
 
-    step: int = 0
     tokens: int = 0  # sampled and learnt from
-    seconds: float = 0.0
-    metrics_bytes: int = 0
     reward_scale: tuple[float, float] | None = None  # mean and deviation on the choosing prompts, before PPO
     last_reward: float | None = None  # penalised, on the choosing prompts
     best_reward: float | None = None
-    best_step: int | None = None
-    evaluations_since_best: int = 0
     explained_variance: float | None = None  # of the first iteration in which the policy learns, before its steps
 
 
 def train(bench: Bench, stage_dir: StageDir) -> Progress:
     """Iterate until the end, or until held-out prompts gain no more; go on from the newest whole save where there is one."""
-    settings, ranks, models = bench.settings, bench.ranks, bench.models
-    saves = Saves(stage_dir.checkpoints, settings.keep_saves, ranks)
-    progress = resume(models, saves)
-    began = time.monotonic() - progress.seconds
-
-    def save() -> None:
-        progress.seconds = time.monotonic() - began
-        progress.metrics_bytes = log.sync()
-        saves.write(progress.step, models.tensors(), asdict(progress))
-
-    with (
-        MetricsLog(
-            stage_dir.metrics_file, progress.metrics_bytes, progress.step, settings.tensorboard, ranks.is_first
-        ) as log,
-        ProgressLine("ppo", settings.iterations, progress.step) if ranks.is_first else nullcontext() as line,
-    ):
+    settings, models = bench.settings, bench.models
+    saves = Saves(stage_dir.checkpoints, settings.keep_saves, bench.ranks)
+    progress = resume(saves, Progress(), models.restore)
+    with under_way("ppo", settings.iterations, progress, settings, stage_dir, saves) as run:
         if progress.reward_scale is None and len(bench.prompts.held_out):
-            evaluate(bench, progress, stage_dir, log)
-            save()
-        while progress.step < settings.iterations and not out_of_patience(progress, settings):
+            evaluate(bench, progress, stage_dir, run.log)
+            run.save(models.tensors())
+        while run.go_on():
             row = iterate(bench, progress.step)
             if progress.step == settings.value_warmup:
                 progress.explained_variance = row["explained_variance"]
             progress.step, progress.tokens = progress.step + 1, progress.tokens + row["tokens"]
-            progress.seconds = time.monotonic() - began
-            step, last = progress.step, progress.step == settings.iterations
-            if last or step % settings.log_every == 0:
-                log.append({"step": step, "split": "train", **row, "seconds": progress.seconds})
+            run.tick()
+            if run.is_due(settings.log_every):
+                run.log.append({"step": progress.step, "split": "train", **row, "seconds": progress.seconds})
             new_best = False
-            if len(bench.prompts.held_out) and (last or step % settings.evaluate_every == 0):
-                new_best = evaluate(bench, progress, stage_dir, log)
-            if last or new_best or step % settings.save_every == 0 or out_of_patience(progress, settings):
-                save()
-            if line:
-                line.update(step, **shown(row, progress))
+            if len(bench.prompts.held_out) and run.is_due(settings.evaluate_every):
+                new_best = evaluate(bench, progress, stage_dir, run.log)
+            if new_best or run.is_due(settings.save_every):
+                run.save(models.tensors())
+            run.show(shown(row, progress))
     if settings.keep == "best" and progress.best_step is not None:
         models.restore_weights(saves.read(progress.best_step)[1])
     return progress
@@ -280,23 +262,6 @@ def gradient_step(
 def kept_step(progress: Progress, settings: PpoSettings) -> int:
     """The iteration whose weights the stage ends with."""
     return progress.best_step if settings.keep == "best" and progress.best_step is not None else progress.step
-
-
-def resume(models: ActorCritic, saves: Saves) -> Progress:
-    """Put back the newest whole save, if there is one."""
-    found = saves.newest()
-    if found is None:
-        return Progress()
-    models.restore(found[1])
-    progress = Progress(**found[0])
-    if saves.ranks.is_first:
-        say(f"goes on from iteration {progress.step:,}")
-    return progress
-
-
-def out_of_patience(progress: Progress, settings: PpoSettings) -> bool:
-    """Whether too many evaluations have passed without a better one."""
-    return settings.patience is not None and progress.evaluations_since_best >= settings.patience
 
 
 def evaluate(bench: Bench, progress: Progress, stage_dir: StageDir, log: MetricsLog) -> bool:

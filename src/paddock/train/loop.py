@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from paddock.errors import SettingsError, TrainingError
 from paddock.model.transformer import Block, Trunk
-from paddock.progress import ProgressLine, say
+from paddock.progress import say
 from paddock.run_dir import StageDir
 from paddock.text.packing import Batch, Batches, StepRows
 from paddock.train.energy import energy_of
@@ -28,6 +28,8 @@ from paddock.train.parallel import Ranks, is_divided
 from paddock.train.precision import choose_compiling, choose_precision, compile_blocks, estimate_seconds
 from paddock.train.settings import TrainingSettings
 from paddock.train.state import Saves, restore, restore_weights, training_tensors
+from paddock.train.steps import Progress as StepProgress
+from paddock.train.steps import resume, under_way
 
 SHOWN_SOURCES = 8
 TOKENS_AT_ONCE = 16_384
@@ -132,19 +134,14 @@ def evaluate(setup: Setup, batches: Batches, loss: Loss, micro_batch_size: int |
 
 
 @dataclass
-class Progress:
-    """What a run knows of itself beside its tensors; saved with every save."""
+class Progress(StepProgress):
+    """What a run of `fit` knows of itself."""
 
     unit: str = "tokens"
-    step: int = 0
     count: int = 0  # of the unit, so far
-    seconds: float = 0.0
-    metrics_bytes: int = 0
     train_loss: float | None = None
     validation_loss: float | None = None
-    best_step: int | None = None
     best_loss: float | None = None
-    evaluations_since_best: int = 0
     since_log_loss: float = 0.0
     since_log_count: int = 0
     since_log_seconds: float = 0.0
@@ -181,49 +178,23 @@ def fit(
         raise SettingsError("keep: best needs validation data to judge by: give some, or set keep: last")
     setup = prepare(model, settings, ranks, steps * batches.tokens_per_epoch // batches.steps_per_epoch)
     saves = Saves(stage_dir.checkpoints, settings.keep_saves, ranks)
-    progress = resume(setup, saves, unit)
-    began = time.monotonic() - progress.seconds
-    with (
-        MetricsLog(
-            stage_dir.metrics_file, progress.metrics_bytes, progress.step, settings.tensorboard, ranks.is_first
-        ) as log,
-        ProgressLine(label, steps, progress.step) if ranks.is_first else nullcontext() as line,
-    ):
-        while progress.step < steps and not out_of_patience(progress, settings):
+    progress = resume(saves, Progress(unit=unit), partial(restore, model, setup.optimizer))
+    with under_way(label, steps, progress, settings, stage_dir, saves) as run:
+        while run.go_on():
             row = train_step(setup, batches, settings, loss, steps, progress)
-            progress.seconds = time.monotonic() - began
-            step, last = progress.step, progress.step == steps
-            if last or step % settings.log_every == 0:
-                log.append({**row, **close_interval(progress), "seconds": progress.seconds})
+            run.tick()
+            if run.is_due(settings.log_every):
+                run.log.append({**row, **close_interval(progress), "seconds": progress.seconds})
             new_best = False
-            if validation is not None and (last or step % settings.evaluate_every == 0):
-                new_best = evaluate_step(setup, validation, settings, loss, progress, log)
-                progress.seconds = time.monotonic() - began
-            if last or new_best or step % settings.save_every == 0 or out_of_patience(progress, settings):
-                progress.metrics_bytes = log.sync()
-                saves.write(step, training_tensors(model, setup.optimizer), asdict(progress))
-            if line:
-                line.update(step, **shown(row, progress, began))
+            if validation is not None and run.is_due(settings.evaluate_every):
+                new_best = evaluate_step(setup, validation, settings, loss, progress, run.log)
+                run.tick()
+            if new_best or run.is_due(settings.save_every):
+                run.save(training_tensors(model, setup.optimizer))
+            run.show(shown(row, progress))
     if settings.keep == "best" and progress.best_step is not None:
         restore_weights(model, saves.read(progress.best_step)[1])
     return Fitted(progress, setup, results_of(progress, setup, settings))
-
-
-def resume(setup: Setup, saves: Saves, unit: str) -> Progress:
-    """Put back the newest whole save, if there is one."""
-    found = saves.newest()
-    if found is None:
-        return Progress(unit)
-    progress, tensors = Progress(**found[0]), found[1]
-    restore(setup.model, setup.optimizer, tensors)
-    if setup.ranks.is_first:
-        say(f"goes on from step {progress.step:,}")
-    return progress
-
-
-def out_of_patience(progress: Progress, settings: TrainingSettings) -> bool:
-    """Whether too many evaluations have passed without a better one."""
-    return settings.patience is not None and progress.evaluations_since_best >= settings.patience
 
 
 def train_step(
@@ -295,14 +266,14 @@ def evaluate_step(
     return settings.keep == "best"
 
 
-def shown(row: dict[str, Any], progress: Progress, began: float) -> dict[str, str]:
+def shown(row: dict[str, Any], progress: Progress) -> dict[str, str]:
     """The figures of the progress line."""
     figures = {"loss": f"{row['loss']:.3f}"}
     if progress.validation_loss is not None:
         figures["validation"] = f"{progress.validation_loss:.3f}"
     return {
         **figures,
-        "speed": f"{progress.count / (time.monotonic() - began):,.0f} {SHORT.get(progress.unit, progress.unit)}/s",
+        "speed": f"{progress.count / progress.seconds:,.0f} {SHORT.get(progress.unit, progress.unit)}/s",
     }
 
 
