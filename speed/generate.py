@@ -12,10 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from workers import Worker, peak_mb, serve, take_turns
 
 from paddock.model.checkpoint import load_model, save_model
 from paddock.model.config import ModelConfig, preset
@@ -95,41 +93,17 @@ def check(completions: list[list[int]] | list[tuple[int, ...]], prompts: list[li
     assert [len(completion) for completion in completions] == [NEW_TOKENS] * len(prompts)
 
 
-def work(way: str, folder: str, prompts_file: str, threads: int) -> None:
-    """A way's own process: a line in asks for a repeat, a line out tells its seconds and the peak memory so far."""
-    torch.set_num_threads(threads)
+def contend(way: str, folder: str, prompts_file: str) -> tuple[list[float], Callable[[str], list[float]]]:
+    """Warm one way up, which also compiles; the function answers a seed with the seconds and the peak memory of a repeat."""
     prompts = json.loads(Path(prompts_file).read_text())
     sample = paddock_sampler(folder, prompts) if way == "paddock" else transformers_sampler(folder, prompts, way)
-    for line in sys.stdin:
+
+    def reply(seed: str) -> list[float]:
         start = time.perf_counter()
-        sample(int(line))
-        seconds = time.perf_counter() - start
-        print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]), flush=True)
+        sample(int(seed))
+        return [time.perf_counter() - start, peak_mb()]
 
-
-class Worker:
-    """The process of one way."""
-
-    def __init__(self, way: str, folder: str, prompts_file: str, threads: int) -> None:
-        command = [sys.executable, __file__, "--work", way, folder, prompts_file, "--threads", str(threads)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        self.seconds: list[float] = []
-        self.first_seconds, self.peak_megabytes = self.repeat(0)  # a warm-up, which also compiles
-
-    def repeat(self, seed: int) -> tuple[float, float]:
-        """Seconds and peak memory of one more repeat."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        print(seed, file=self.process.stdin, flush=True)
-        seconds, megabytes = json.loads(self.process.stdout.readline())
-        return seconds, megabytes
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+    return reply("0"), reply
 
 
 def measure(case: Case, ways: list[str], threads: int, repeats: int) -> list[str]:
@@ -139,22 +113,20 @@ def measure(case: Case, ways: list[str], threads: int, repeats: int) -> list[str
         save_model(Transformer(SHAPES[case.shape]), Path(folder) / "model")
         prompts_file = Path(folder) / "prompts.json"
         prompts_file.write_text(json.dumps(case.prompts()))
-        workers = {way: Worker(way, str(Path(folder) / "model"), str(prompts_file), threads) for way in ways}
-        for seed in range(1, repeats + 1):
-            for worker in workers.values():
-                seconds, worker.peak_megabytes = worker.repeat(seed)
-                worker.seconds.append(seconds)
+        shared = [str(Path(folder) / "model"), str(prompts_file), "--threads", str(threads)]
+        workers = {way: Worker(["--work", way, *shared], threads) for way in ways}
+        turns = take_turns(workers, map(str, range(1, repeats + 1)))
         for worker in workers.values():
             worker.close()
     tokens = case.batch * NEW_TOKENS
-    speeds = {way: tokens / statistics.median(worker.seconds) for way, worker in workers.items()}
+    speeds = {way: tokens / statistics.median(seconds for seconds, _ in turns[way]) for way in ways}
     rows = []
     for way, worker in workers.items():
         ratio = f"{speeds['paddock'] / speeds[way]:.2f}" if way != "paddock" else ""
-        first = f"{worker.first_seconds:.1f}"
+        first = f"{worker.first[0]:.1f}"
         rows.append(
             f"| {case.shape} | {case.batch} | {'unequal' if case.unequal else 'equal'} | {WAYS[way]} | {speeds[way]:,.0f} "
-            f"| {ratio} | {worker.peak_megabytes:,.0f} | {first} |"
+            f"| {ratio} | {turns[way][-1][1]:,.0f} | {first} |"
         )
     return rows
 
@@ -168,7 +140,7 @@ def main() -> None:
     parser.add_argument("--work", nargs=3, metavar=("WAY", "FOLDER", "PROMPTS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
-        work(*arguments.work, arguments.threads)
+        serve(arguments.threads, lambda: contend(*arguments.work))
         return
     ways = ["paddock", "default", "static"] + ["compiled"] * arguments.compiled
     print(

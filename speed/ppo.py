@@ -13,19 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from workers import Worker, peak_mb, serve, take_turns
 
 SHAPE = {"vocab_size": 4096, "dim": 256, "n_layers": 6, "n_heads": 8, "n_kv_heads": 4, "ffn_dim": 688}
 PROMPTS, PROMPT_TOKENS, NEW_TOKENS, MINI_BATCH, CONTEXT = 64, 64, 128, 16, 256
@@ -162,58 +160,34 @@ class Trl:
         return times[-1] - times[0]
 
 
-def contend(name: str, folder: Path, precision: str, threads: int, iterations: int) -> None:
-    """Be one contender: warm up, say so, and answer each line of stdin with the seconds of an iteration."""
-    torch.set_num_threads(threads)
-    answers, sys.stdout = sys.stdout, sys.stderr  # the trainer prints
+def contend(name: str, folder: Path, precision: str, iterations: int) -> tuple[str, Callable[[str], dict[str, float]]]:
+    """Warm one contender up; the function answers with the seconds of an iteration, or with where the time went."""
     contender = (Paddock if name == "paddock" else Trl)(folder, precision)
-    began = time.perf_counter()
     contender.turn(1)
-    print(json.dumps({"warm_up": time.perf_counter() - began}), file=answers, flush=True)
-    for line in sys.stdin:
-        if line.strip() == "profile":
-            print(json.dumps(contender.profile()), file=answers, flush=True)
-            continue
-        seconds = contender.turn(iterations) / iterations
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "peak_mb": peak}), file=answers, flush=True)
+
+    def reply(word: str) -> dict[str, float]:
+        if word == "profile":
+            return contender.profile()
+        return {"seconds": contender.turn(iterations) / iterations, "peak_mb": peak_mb()}
+
+    return "ready", reply
 
 
 def compare(folder: Path, precision: str, arguments: argparse.Namespace) -> None:
     """Both contenders at one precision, their turns interleaved; prints a Markdown table."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
-    processes, turns = {}, {name: [] for name in CONTENDERS}
-    for name in CONTENDERS:
-        words = [sys.executable, __file__, "--contender", name, "--folder", str(folder), "--precisions", precision]
-        words += ["--threads", str(arguments.threads), "--iterations", str(arguments.iterations)]
-        errors = folder / f"{name}-errors"
-        with open(errors, "w") as file:
-            process = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, env=environment
-            )
-        if not process.stdout.readline():
-            raise SystemExit(f"{name} failed:\n{errors.read_text()[-3000:]}")
-        processes[name] = process
-    for _ in range(arguments.repeats):
-        for name, process in processes.items():
-            turns[name].append(ask(process, "go"))
-    shares = ask(processes["paddock"], "profile")
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
+    shared = ["--folder", str(folder), "--precisions", precision, "--threads", str(arguments.threads)]
+    shared += ["--iterations", str(arguments.iterations)]
+    workers = {name: Worker(["--contender", name, *shared], arguments.threads) for name in CONTENDERS}
+    turns = take_turns(workers, ["go"] * arguments.repeats)
+    shares = workers["paddock"].ask("profile")
+    for worker in workers.values():
+        worker.close()
     seconds = {name: statistics.median(turn["seconds"] for turn in turns[name]) for name in CONTENDERS}
     print(f"\n{precision}\n\n| | seconds an iteration | against TRL | peak MB |\n|---|---|---|---|")
     for name in CONTENDERS:
         ratio = seconds["trl"] / seconds[name]
         print(f"| {name} | {seconds[name]:.2f} | {ratio:.2f} | {turns[name][-1]['peak_mb']:,.0f} |")
     print(f"\nWhere Paddock's iteration goes: {', '.join(f'{phase} {share:.0%}' for phase, share in shares.items())}.")
-
-
-def ask(process: subprocess.Popen[str], word: str) -> dict[str, float]:
-    """One exchange with a contender."""
-    process.stdin.write(word + "\n")
-    process.stdin.flush()
-    return json.loads(process.stdout.readline())
 
 
 def main() -> None:
@@ -228,7 +202,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.contender:
         (precision,) = arguments.precisions
-        contend(arguments.contender, arguments.folder, precision, arguments.threads, arguments.iterations)
+        serve(arguments.threads, lambda: contend(arguments.contender, arguments.folder, precision, arguments.iterations))
         return
     import transformers
     import trl

@@ -11,18 +11,15 @@ pairs a second. Peak memory is the process's, imports included.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import random
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from workers import Worker, peak_mb, serve, take_turns
 
 SHAPE = {"vocab_size": 4096, "dim": 256, "n_layers": 6, "n_heads": 8, "n_kv_heads": 4, "ffn_dim": 688}
 PAIRS_A_STEP, STEPS_A_TURN, PROMPT_TOKENS, SHORTEST, LONGEST, CONTEXT = 64, 6, 32, 16, 240, 1024
@@ -135,47 +132,22 @@ class Trl:
         return times[-1] - times[0]
 
 
-def contend(way: str, folder: Path, precision: str, equal: bool, threads: int) -> None:
-    """Be one way: warm up, say so, and answer each line of stdin with pairs a second and the peak of memory."""
-    torch.set_num_threads(threads)
-    answers, sys.stdout = sys.stdout, sys.stderr  # the trainer prints
+def contend(way: str, folder: Path, precision: str, equal: bool) -> tuple[str, Callable[[str], list[float]]]:
+    """Warm one way up; the function answers with pairs a second and the peak of memory."""
     contender = Paddock(folder, precision, equal) if way == "paddock" else Trl(folder, precision, equal, way)
     contender.turn(1)
-    print("ready", file=answers, flush=True)
-    for _ in sys.stdin:
-        speed = STEPS_A_TURN * PAIRS_A_STEP / contender.turn(STEPS_A_TURN)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps([speed, peak]), file=answers, flush=True)
+    return "ready", lambda _: [STEPS_A_TURN * PAIRS_A_STEP / contender.turn(STEPS_A_TURN), peak_mb()]
 
 
 def compare(folder: Path, precision: str, arguments: argparse.Namespace) -> None:
     """All ways at one precision, their turns interleaved; prints a Markdown table."""
     ways = [way for way in WAYS if not (arguments.equal and way == "group_by_length")]
-    processes, turns = {}, {way: [] for way in ways}
-    for way in ways:
-        words = [sys.executable, __file__, "--way", way, "--folder", str(folder), "--precisions", precision]
-        words += ["--threads", str(arguments.threads), *(["--equal"] if arguments.equal else [])]
-        errors = folder / f"{way}-errors"
-        with open(errors, "w") as file:
-            process = subprocess.Popen(
-                words,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                text=True,
-                env={**os.environ, "OMP_NUM_THREADS": str(arguments.threads)},
-            )
-        if process.stdout.readline() != "ready\n":
-            raise SystemExit(f"{way} failed:\n{errors.read_text()[-3000:]}")
-        processes[way] = process
-    for _ in range(arguments.repeats):
-        for way, process in processes.items():
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            turns[way].append(json.loads(process.stdout.readline()))
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
+    shared = ["--folder", str(folder), "--precisions", precision, "--threads", str(arguments.threads)]
+    shared += ["--equal"] if arguments.equal else []
+    workers = {way: Worker(["--way", way, *shared], arguments.threads) for way in ways}
+    turns = take_turns(workers, ["go"] * arguments.repeats)
+    for worker in workers.values():
+        worker.close()
     speeds = {way: statistics.median(speed for speed, _ in turns[way]) for way in ways}
     print(f"\n{precision}\n\n| | pairs a second | Paddock against it | peak MB |\n|---|---|---|---|")
     for way in ways:
@@ -193,7 +165,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
-        contend(arguments.way, arguments.folder, arguments.precisions[0], arguments.equal, arguments.threads)
+        (precision,) = arguments.precisions
+        serve(arguments.threads, lambda: contend(arguments.way, arguments.folder, precision, arguments.equal))
         return
     import transformers
     import trl

@@ -13,11 +13,7 @@ read off a profile of Paddock's eager step.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from workers import Worker, peak_mb, serve, take_turns
 
 from paddock.model.config import PRESETS, ModelConfig
 
@@ -171,10 +168,8 @@ def peer_batch(random: np.random.Generator, lengths: np.ndarray | None, vocab_si
     return {"input_ids": ids, "labels": labels, "attention_mask": real.long()}
 
 
-def contend(name: str, shape: str, precision: str, lengths: str, threads: int, steps: int) -> None:
-    """Be one contender: warm up, say so, and answer each line of stdin with the tokens and seconds of a turn."""
-    torch.set_num_threads(threads)
-    answers, sys.stdout = sys.stdout, sys.stderr  # Trainer prints
+def contend(name: str, shape: str, precision: str, lengths: str, steps: int) -> tuple[float, Callable[[str], dict]]:
+    """Warm one contender up, and say the seconds; the function answers with the tokens and seconds of a turn."""
     kinds: dict[str, Callable[..., Paddock | Transformers | Trainer]]
     kinds = {"paddock": Paddock, "transformers": Transformers, "transformers Trainer": Trainer}
     contender = kinds[name.removesuffix(" compiled")](SHAPES[shape], precision, lengths, name.endswith("compiled"))
@@ -185,17 +180,16 @@ def contend(name: str, shape: str, precision: str, lengths: str, threads: int, s
         began = time.perf_counter()
         return sum(contender.step() for _ in range(count)), time.perf_counter() - began
 
+    def reply(word: str) -> dict:
+        if word == "profile":
+            return profile(contender.step)
+        tokens, seconds = turn(steps)
+        return {"tokens": tokens, "seconds": seconds, "peak_mb": peak_mb()}
+
     began = time.perf_counter()
     # A compiled network of unequal lengths is compiled again as lengths come; the peer gets time for that.
     turn(3 if lengths == "equal" else 20)
-    print(json.dumps({"warm_up": time.perf_counter() - began}), file=answers, flush=True)
-    for line in sys.stdin:
-        if line.strip() == "profile":
-            print(json.dumps(profile(contender.step)), file=answers, flush=True)
-            continue
-        tokens, seconds = turn(steps)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"tokens": tokens, "seconds": seconds, "peak_mb": peak}), file=answers, flush=True)
+    return time.perf_counter() - began, reply
 
 
 def profile(step: Callable[[], int]) -> dict[str, float]:
@@ -215,46 +209,24 @@ def profile(step: Callable[[], int]) -> dict[str, float]:
 
 def compare(shape: str, precision: str, lengths: str, arguments: argparse.Namespace) -> list[dict]:
     """All contenders at one shape, their turns interleaved."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
-    processes = {}
-    for name in CONTENDERS:
-        words = [sys.executable, __file__, "--contender", name, "--shapes", shape, "--precisions", precision]
-        words += ["--lengths", lengths, "--threads", str(arguments.threads), "--steps", str(arguments.steps)]
-        errors = Path(tempfile.mkdtemp()) / "errors"
-        with open(errors, "w") as file:
-            process = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True, env=environment
-            )
-        first = process.stdout.readline()
-        if not first:
-            raise SystemExit(f"{name} failed:\n{errors.read_text()[-3000:]}")
-        processes[name] = process, json.loads(first)["warm_up"]
-    turns: dict[str, list[dict]] = {name: [] for name in CONTENDERS}
-    for _ in range(arguments.repeats):
-        for name, (process, _) in processes.items():
-            turns[name].append(ask(process, "go"))
-    shares = ask(processes["paddock"][0], "profile")
-    for process, _ in processes.values():
-        process.stdin.close()
-        process.wait()
+    shared = ["--shapes", shape, "--precisions", precision, "--lengths", lengths]
+    shared += ["--threads", str(arguments.threads), "--steps", str(arguments.steps)]
+    workers = {name: Worker(["--contender", name, *shared], arguments.threads) for name in CONTENDERS}
+    turns = take_turns(workers, ["go"] * arguments.repeats)
+    shares = workers["paddock"].ask("profile")
+    for worker in workers.values():
+        worker.close()
     print(f"profile of {shape}, {precision}, {lengths}: {shares}", file=sys.stderr)
     return [
         {
             "name": name,
             "speed": statistics.median(turn["tokens"] / turn["seconds"] for turn in turns[name]),
             "peak_mb": turns[name][-1]["peak_mb"],
-            "warm_up": processes[name][1],
+            "warm_up": workers[name].first,
             "bound": ", ".join(f"{group} {share:.0%}" for group, share in shares.items()) if name == "paddock" else "",
         }
         for name in CONTENDERS
     ]
-
-
-def ask(process: subprocess.Popen[str], word: str) -> dict:
-    """One exchange with a contender."""
-    process.stdin.write(word + "\n")
-    process.stdin.flush()
-    return json.loads(process.stdout.readline())
 
 
 def show(rows: list[dict], title: str) -> None:
@@ -282,7 +254,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.contender:
         (shape,), (precision,), (lengths,) = arguments.shapes, arguments.precisions, arguments.lengths
-        contend(arguments.contender, shape, precision, lengths, arguments.threads, arguments.steps)
+        serve(arguments.threads, lambda: contend(arguments.contender, shape, precision, lengths, arguments.steps))
         return
     import transformers
 
