@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -143,6 +145,14 @@ def test_skipped_rows_are_counted_by_reason_once(tmp_path: Path):
     )
 
 
+def test_ties_are_no_bad_rows_and_are_counted_once(tmp_path: Path):
+    pair, report = {"instruction": "hi", "output_1": "a", "output_2": "b"}, ReadReport()
+    path = write(tmp_path / "a.jsonl", [{**pair, "preference": preference} for preference in (1, 0, 1.5, 2)])
+    assert [found.chosen for found in read_preferences([Source(path=path, weight=2)], report=report)] == ["a", "b"] * 2
+    assert report == ReadReport(rows=4, ties=2)
+    assert report.summary() == "4 rows; 2 ties left out"
+
+
 def test_a_file_that_breaks_off_is_an_error_even_where_rows_are_skipped(tmp_path: Path):
     (tmp_path / "a.json").write_text('[{"text": "x"}, {"te')
     with pytest.raises(DataError, match="not JSON"):
@@ -214,6 +224,27 @@ def test_real_data_is_read_whole(
 def test_a_real_text_is_read_to_the_last_character(real_data: Path):
     path = real_data / "tinyshakespeare" / "input.txt"
     assert "".join(read_documents([path])) == path.read_text()
+
+
+def test_alpaca_evals_annotations_are_read_whole(real_data: Path, tmp_path: Path):
+    folder, report = real_data / "alpaca_eval", ReadReport()
+    lines = (folder / "instructions.jsonl").read_text().splitlines()
+    questions = {row["id"]: row["instruction"] for row in map(json.loads, lines)}
+    with gzip.open(folder / "outputs.jsonl.gz", "rt") as file:
+        outputs = {(row["id"], row["generator"]): row["output"] for row in map(json.loads, file)}
+    rows = []
+    with gzip.open(folder / "preferences_gpt4.csv.gz", "rt") as file:
+        for row in csv.DictReader(file):
+            sides = {f"generator_{side}": row[f"generator_{side}"] for side in "12"}
+            replies = {f"output_{side}": outputs[int(row["id"]), row[f"generator_{side}"]] for side in "12"}
+            preference = float(row["preference"])
+            rows.append({"instruction": questions[int(row["id"])], **sides, **replies, "preference": preference})
+    path = write(tmp_path / "annotations.jsonl", rows)
+    for pair in read_preferences([path], on_bad_row="skip", report=report):
+        assert "text_davinci_003" in (pair.chosen_model, pair.rejected_model)
+    assert report.ties == 66 + 122 + 27
+    assert report.rows + report.ties + report.skipped.total() == 42_604
+    assert set(report.skipped) <= {"empty text", "identical replies"}
 
 
 def test_real_transcripts_begin_with_the_user_and_end_with_the_assistant(real_data: Path):

@@ -8,7 +8,7 @@ import pytest
 
 from paddock.text.chat_format import TAGS
 from paddock.text.dialog import Dialog, Message, Preference
-from paddock.text.files import RowError
+from paddock.text.files import RowError, TieError
 from paddock.text.rows import conversation_of, dialog_of, document_of, parse_transcript, preference_of, prompt_of
 
 USER, SYSTEM, ASSISTANT = ({"role": role, "content": role[0]} for role in ("user", "system", "assistant"))
@@ -200,6 +200,52 @@ PAIR = Preference((Message("user", "hi"),), "hello", "bye")
 )
 def test_a_preference_is_read_from_each_form(row: dict[str, Any]):
     assert preference_of(row) == PAIR
+
+
+ANNOTATION = {
+    "instruction": "hi",
+    "output_1": "hello",
+    "generator_1": "davinci",
+    "output_2": "bye",
+    "generator_2": "vicuna",
+    "annotator": "gpt4",
+}
+
+
+@pytest.mark.parametrize(
+    ("preference", "first_is_chosen"), [(1, True), (1.0, True), (1.49, True), (1.51, False), (2, False), (2.0, False)]
+)
+def test_alpaca_evals_nearer_output_is_the_chosen_one(preference: float, first_is_chosen: bool):
+    ends = [("hello", "davinci"), ("bye", "vicuna")]
+    (chosen, chosen_model), (rejected, rejected_model) = ends if first_is_chosen else ends[::-1]
+    assert preference_of({**ANNOTATION, "preference": preference}) == Preference(
+        PAIR.prompt, chosen, rejected, annotator="gpt4", chosen_model=chosen_model, rejected_model=rejected_model
+    )
+
+
+def test_alpaca_farms_input_follows_the_instruction_and_models_may_be_unknown():
+    row = {"instruction": "add", "input": "1, 2", "output_1": "3", "output_2": "4", "preference": 1}
+    assert preference_of(row) == Preference((Message("user", "add\n\n1, 2"),), "3", "4")
+    assert prompt_of(row) == Dialog((Message("user", "add\n\n1, 2"),))
+
+
+@pytest.mark.parametrize("preference", [0, 0.0, 1.5])
+def test_a_draw_of_alpaca_eval_is_a_tie(preference: float):
+    with pytest.raises(TieError):
+        preference_of({**ANNOTATION, "preference": preference})
+
+
+@pytest.mark.parametrize("preference", [None, "1", True, 3, 0.5, float("nan")])
+def test_a_preference_that_is_no_number_from_1_to_2_is_refused(preference: Any):
+    with pytest.raises(RowError, match="unknown value") as caught:
+        preference_of({**ANNOTATION, "preference": preference})
+    assert caught.value.field == "preference"
+
+
+def test_an_empty_output_of_alpaca_eval_is_named_by_its_key():
+    with pytest.raises(RowError, match="empty text") as caught:
+        preference_of({**ANNOTATION, "output_2": "", "preference": 1})
+    assert caught.value.field == "output_2"
 
 
 def test_every_field_of_a_preference_is_read():

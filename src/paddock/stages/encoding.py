@@ -182,6 +182,7 @@ def encode_rows(rows: Rows[Item, Store], folder: Path, ranks: Ranks) -> EncodedR
             "skipped": dict(report.skipped),
             "labelled_bad": report.labelled_bad,
             "held_out_elsewhere": report.held_out_elsewhere,
+            "ties": report.ties,
             "train": asdict(train),
             "validation": asdict(validation) if validation else None,
         }

@@ -35,6 +35,10 @@ class RowError(Exception):
         self.reason, self.problem, self.field, self.mend = reason, problem or reason, field, mend
 
 
+class TieError(Exception):
+    """A sound pair of replies neither of which is the better one: there is nothing to learn from it."""
+
+
 def is_readable(path: Path) -> bool:
     """Whether the name is that of a file that `read_rows` reads."""
     return path.name.endswith(SUFFIXES) and not path.name.startswith(".")

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from paddock.errors import DataError, did_you_mean
 from paddock.text.chat_format import dialog_text
 from paddock.text.dialog import Dialog, Preference
-from paddock.text.files import HUB, SUFFIXES, Row, RowError, is_readable, read_rows
+from paddock.text.files import HUB, SUFFIXES, Row, RowError, TieError, is_readable, read_rows
 from paddock.text.rows import conversation_of, dialog_of, document_of, preference_of, prompt_of
 
 OnBadRow = Literal["error", "skip"]
@@ -50,6 +50,7 @@ class ReadReport:
     skipped: Counter[str] = field(default_factory=Counter)  # bad rows, by reason
     labelled_bad: int = 0  # sound rows whose reply is labelled as bad, which no one should learn from
     held_out_elsewhere: int = 0  # of those handed on: not learnt from, since the validation files hold rows like them
+    ties: int = 0  # sound pairs neither of whose replies is better
 
     def summary(self) -> str:
         """`1,000 rows; 3 skipped (empty text 2, not JSON 1)`."""
@@ -59,6 +60,8 @@ class ReadReport:
             text += f"; {self.skipped.total():,} skipped ({reasons})"
         if self.labelled_bad:
             text += f"; {self.labelled_bad:,} labelled as bad replies left out"
+        if self.ties:
+            text += f"; {self.ties:,} ties left out"
         if self.held_out_elsewhere:
             text += f"; {self.held_out_elsewhere:,} left out, which the validation files hold as well"
         return text
@@ -148,18 +151,21 @@ def _read(
 ) -> Iterator[Item]:
     """Find every source now, and read when asked."""
     chosen = [Source.model_validate(source) for source in sources]
-    found = [(source.weight, locations(source)) for source in chosen]
+    found = [(source, locations(source)) for source in chosen]
     report = ReadReport() if report is None else report
 
     def items() -> Iterator[Item]:
-        for number, (weight, places) in enumerate(found):
-            for passed in range(math.ceil(weight)):
-                share, first_pass = min(weight - passed, 1.0), passed == 0
+        for number, (source, places) in enumerate(found):
+            for passed in range(math.ceil(source.weight)):
+                share, first_pass = min(source.weight - passed, 1.0), passed == 0
                 for row_number, (place, line, row) in enumerate(_rows(places)):
                     if share < 1 and not _is_picked(share, seed, number, row_number):
                         continue
                     try:
                         item = _item(row, item_of)
+                    except TieError:
+                        report.ties += first_pass
+                        continue
                     except RowError as error:
                         if on_bad_row == "error":
                             raise DataError(place, error.problem, line=line, field=error.field, mend=error.mend) from None

@@ -17,7 +17,7 @@ from paddock.text.dialog import (
     Role,
     problem_with_order,
 )
-from paddock.text.files import Row, RowError
+from paddock.text.files import Row, RowError, TieError
 
 ROLE_NAMES: dict[str, Role] = {
     "system": "system",
@@ -27,6 +27,7 @@ ROLE_NAMES: dict[str, Role] = {
     "gpt": "assistant",
 }
 DIALOG_KEYS = ("messages", "conversations", "prompt", "completion", "chosen", "rejected", "instruction", "turns")
+TIES = (0, 1.5)  # as AlpacaEval writes a draw between reply 1 and reply 2
 TRANSCRIPT_ROLE = re.compile(r"\n\n(Human|Assistant):")
 
 
@@ -71,11 +72,14 @@ def prompt_of(row: Row) -> Dialog:
 
 
 def preference_of(row: Row) -> Preference:
-    """Two replies to one prompt. Raises RowError.
+    """Two replies to one prompt. Raises RowError, and TieError where neither is better.
 
     Read are our own form and TRL's explicit one (`prompt`, `chosen`, `rejected`), TRL's implicit one (`chosen` and
-    `rejected` are whole dialogs), HH's pair of transcripts, and `conversations` with `chosen` and `rejected`.
+    `rejected` are whole dialogs), HH's pair of transcripts, `conversations` with `chosen` and `rejected`, and AlpacaEval's
+    annotations (`instruction`, `output_1`, `output_2`, `preference`).
     """
+    if "output_1" in row and "output_2" in row:
+        row = _chosen_and_rejected(row)
     if "chosen" not in row or "rejected" not in row:
         raise _unknown_form(row, ["prompt", "chosen", "rejected"])
     chosen, rejected = _with_reply(row, "chosen"), _with_reply(row, "rejected")
@@ -105,6 +109,30 @@ def preference_of(row: Row) -> Preference:
         chosen_model=_optional(row, "chosen_model", str),
         rejected_model=_optional(row, "rejected_model", str),
     )
+
+
+def _chosen_and_rejected(row: Row) -> Row:
+    """AlpacaEval's row (Li et al. 2023) in our own form: `preference` is 1 to 2, and its nearer end is the chosen output.
+
+    The judges that weigh their answer give values between; 1.5, or 0, is a draw. AlpacaFarm's rows also have an `input`.
+    Raises TieError for a draw, RowError for a value that is none of these.
+    """
+    preference = row.get("preference")
+    if (
+        isinstance(preference, bool)
+        or not isinstance(preference, int | float)
+        or not (1 <= preference <= 2 or preference == 0)
+    ):
+        problem = f"{preference!r} is not a preference"
+        raise RowError("unknown value", problem, field="preference", mend="It is a number from 1 to 2, or 0 for a draw")
+    if preference in TIES:
+        raise TieError
+    chosen, rejected = ("1", "2") if preference < 1.5 else ("2", "1")
+    prompt = [{"role": message.role, "content": message.content} for message in _instruction(row)]
+    sides = {"chosen": chosen, "rejected": rejected}
+    replies = {side: _content(row[f"output_{number}"], f"output_{number}") for side, number in sides.items()}
+    models = {f"{side}_model": row.get(f"generator_{number}") for side, number in sides.items()}
+    return {**row, "prompt": prompt, **replies, **models}
 
 
 def parse_transcript(text: str, field: str = "transcript") -> list[Message]:
