@@ -118,6 +118,20 @@ def test_sources_are_read_one_after_another(tmp_path: Path):
     assert list(read_documents([first, documents(tmp_path / "b.jsonl", 2)])) == ["a 0", "a 0", "b 0", "b 1"]
 
 
+# --- domains ---
+
+
+def test_a_source_gives_its_domain_to_rows_that_name_none(tmp_path: Path):
+    path = write(tmp_path / "a.jsonl", [{"prompt": "hi"}, {"prompt": "ho", "domain": "helpfulness"}])
+    read = list(read_prompts([Source(path=path, domain="safety"), path]))
+    assert [prompt.domain for prompt in read] == ["safety", "helpfulness", None, "helpfulness"]
+
+
+def test_a_pair_has_the_domain_of_its_source(tmp_path: Path):
+    path = write(tmp_path / "a.jsonl", [{"prompt": "hi", "chosen": "a", "rejected": "b"}])
+    assert [pair.domain for pair in read_preferences([Source(path=path, domain="safety")])] == ["safety"]
+
+
 # --- bad rows ---
 
 

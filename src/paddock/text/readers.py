@@ -18,12 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paddock.errors import DataError, did_you_mean
 from paddock.text.chat_format import dialog_text
-from paddock.text.dialog import Dialog, Preference
+from paddock.text.dialog import Dialog, Domain, Preference
 from paddock.text.files import HUB, SUFFIXES, Row, RowError, TieError, is_readable, read_rows
 from paddock.text.rows import conversation_of, dialog_of, document_of, preference_of, prompt_of
 
 OnBadRow = Literal["error", "skip"]
 Item = TypeVar("Item", str, Dialog, Preference)
+Placed = TypeVar("Placed", Dialog, Preference)
 
 
 class Source(BaseModel):
@@ -34,6 +35,9 @@ class Source(BaseModel):
     path: str = Field(description="A file, a folder, a glob, or hf://owner/name[/config][:split]")
     weight: float = Field(
         default=1.0, gt=0, description="How many times an epoch shows each row; 2.5: twice, half of them thrice"
+    )
+    domain: Domain | None = Field(
+        default=None, description="helpfulness or safety: that of its dialogs and pairs which name none themselves"
     )
 
     @model_validator(mode="before")
@@ -175,9 +179,14 @@ def _read(
                         report.labelled_bad += first_pass
                     else:
                         report.rows += 1
-                        yield item if isinstance(item, str) else replace(item, source=f"{place}:{line}")
+                        yield item if isinstance(item, str) else _placed(item, source, f"{place}:{line}")
 
     return items()
+
+
+def _placed(item: Placed, source: Source, place: str) -> Placed:
+    """The item with its place, and with the domain of its source where it names none."""
+    return replace(item, source=place, domain=item.domain or source.domain)
 
 
 def _item(row: Row | RowError, item_of: Callable[[Row], Item | None]) -> Item | None:
