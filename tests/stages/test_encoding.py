@@ -104,6 +104,26 @@ def test_a_row_that_the_validation_files_hold_is_not_learnt_from_and_counted(tmp
     assert encode_rows(rows, tmp_path, ALONE).figures["held_out_elsewhere"] == 2
 
 
+def test_what_may_not_judge_is_neither_held_out_nor_learnt_from() -> None:
+    words = [f"{letter} {number}" for number in range(100) for letter in "ab"]
+    rows = replace(rows_of(words, 0.5), may_judge=lambda word: word.startswith("a"))
+    everything = set(rows_of(words, 0.5).held_out())
+    assert set(rows.held_out()) == {word for word in everything if word.startswith("a")}
+    assert set(learnt(rows)) == set(words) - everything
+    with_files = replace(rows_of([], 0.0, validation=["a", "b"]), may_judge=lambda word: word == "a")
+    assert list(with_files.held_out()) == ["a"]
+
+
+def test_the_one_row_held_out_of_a_small_corpus_is_one_that_may_judge() -> None:
+    rows = replace(rows_of(["one", "two", "three", "four"], 1e-9), may_judge=lambda word: word == "two")
+    assert list(rows.held_out()) == ["two"]
+
+
+def test_rows_that_the_settings_leave_out_are_counted(tmp_path: Path) -> None:
+    rows = replace(rows_of(["one", "two", "three"], 0.0), learns=lambda word: word == "two")
+    assert encode_rows(rows, tmp_path, ALONE).figures["not_learnt"] == 2
+
+
 def test_what_is_encoded_once_is_not_encoded_again(tmp_path: Path) -> None:
     words = ["one", "two", "three", "four"]
     first = encode_rows(rows_of(words, 0.0), tmp_path, ALONE)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from paddock.backends.open import best_device, open_scorer
-from paddock.errors import DataError
+from paddock.errors import DataError, SettingsError
 from paddock.evaluate.reward_accuracy import ScoredPair, accuracy_rows
 from paddock.model.checkpoint import load_reward_model, read_config
 from paddock.model.size import saved_elements
@@ -173,6 +173,45 @@ def test_pairs_of_one_conversation_fall_on_one_side_and_count_as_one(reward_valu
     assert not openings & {opening_of(preference.prompt) for preference in found.learnt_from(ReadReport())}
     scored = held_out_pairs(Constant(Tokenizer.load(Path(settings.model))), found, 160)
     assert accuracy_rows([pair for pair, _ in scored])[0]["n"] == len(openings) < len(scored)
+
+
+@pytest.fixture
+def by_models(reward_values, preferences, tmp_path) -> dict:
+    """Every prompt answered by the models A to F, each against the reference."""
+    rows = [json.loads(line) for line in preferences.read_text().splitlines()]
+    sides = [("reference", name) if number % 2 else (name, "reference") for number, name in enumerate("ABCDEF")]
+    named = [{**row, "chosen_model": one, "rejected_model": two} for row in rows for one, two in sides]
+    return {**reward_values, "data": [str(write_rows(tmp_path / "models.jsonl", named))], "domain": "safety"}
+
+
+def test_held_out_models_are_not_learnt_from_and_they_alone_judge(by_models):
+    settings = parse(RewardSettings, {**by_models, "held_out_models": ["B", "E"]}, "test")
+    found, report = preference_rows(settings, Tokenizer.load(Path(settings.model)), 160), ReadReport()
+
+    def models(pairs):
+        return {name for pair in pairs for name in (pair.chosen_model, pair.rejected_model)}
+
+    learnt, held_out = list(found.learnt_from(report)), list(found.held_out())
+    assert models(held_out) == {"B", "E", "reference"}
+    assert models(learnt) == {"A", "C", "D", "F", "reference"}
+    assert not {opening_of(pair.prompt) for pair in held_out} & {opening_of(pair.prompt) for pair in learnt}
+    assert report.not_learnt == len(learnt) / 4 * 2
+
+
+def test_validation_files_are_judged_by_the_held_out_models_alone(by_models):
+    values = {**by_models, "validation": by_models["data"], "held_out_models": ["F"]}
+    found = preference_rows(parse(RewardSettings, values, "test"), Tokenizer.load(Path(values["model"])), 160)
+    assert {pair.chosen_model for pair in found.held_out()} == {"reference"}
+    assert {pair.rejected_model for pair in found.held_out()} == {"F"}
+
+
+def test_a_held_out_model_that_no_pair_names_is_refused_before_any_work(by_models, reward_values, tmp_path):
+    settings = parse(RewardSettings, {**by_models, "held_out_models": ["A", "referense"]}, "test")
+    for work in (reward.plan, lambda some: reward.run(some, StageDir(tmp_path / "reward"))):
+        with pytest.raises(SettingsError, match=r'no pair is of the model "referense"\. Did you mean "reference"'):
+            work(settings)
+    with pytest.raises(SettingsError, match="The pairs name no models"):
+        reward.plan(parse(RewardSettings, {**reward_values, "held_out_models": ["A"]}, "test"))
 
 
 class Constant:

@@ -78,7 +78,8 @@ class Rows(Generic[Item, Store]):
 
     `read` gives the rows of some sources; `key` is the text whose hash decides the side of the split; `size` is about how
     many bytes a row takes in its file; `write` encodes rows into a folder as they come, and `open` maps them into memory.
-    `learns` leaves rows out of those to train on, `judges` out of those whose loss is the validation loss.
+    `learns` leaves rows out of those to train on, `may_judge` out of those held out, and `judges` further out of those whose
+    loss is the validation loss. A row that neither learns nor judges is of no use.
     """
 
     data: tuple[Source, ...]
@@ -91,18 +92,20 @@ class Rows(Generic[Item, Store]):
     open: Callable[[Path], Store]
     learns: Callable[[Item], bool] = everything
     judges: Callable[[Item], bool] = everything
+    may_judge: Callable[[Item], bool] = everything
 
     def held_out(self) -> Iterator[Item]:
         """The rows held out for validation, in the order in which they are read."""
         if self.validation:
-            yield from self.read(self.validation, ReadReport())
+            yield from filter(self.may_judge, self.read(self.validation, ReadReport()))
         elif self.validation_share:
-            yield from filter(self._is_held_out(), self.read(self.data, ReadReport()))
+            is_held_out = self._is_held_out()
+            yield from (row for row in self.read(self.data, ReadReport()) if is_held_out(row) and self.may_judge(row))
 
     def learnt_from(self, report: ReadReport) -> Iterator[Item]:
         """The rows to train on; what is read, held-out rows included, is counted in `report`.
 
-        Rows with the key of a row of the validation files are left out and counted.
+        Rows with the key of a row of the validation files are left out and counted, and so are those that `learns` refuses.
         """
         is_held_out = self._is_held_out()
         for row in self.read(self.data, report):
@@ -110,6 +113,8 @@ class Rows(Generic[Item, Store]):
                 report.held_out_elsewhere += bool(self.validation)
             elif self.learns(row):
                 yield row
+            else:
+                report.not_learnt += 1
 
     def _is_held_out(self) -> Callable[[Item], bool]:
         """Whether the validation files hold a row's key; without such files, whether the row is of the share held out.
@@ -123,7 +128,7 @@ class Rows(Generic[Item, Store]):
         if not self.validation_share:
             return nothing
         bound, smallest = int(self.validation_share * HASHES), HASHES
-        for row in filter(self.judges, self.read(self.data, ReadReport())):
+        for row in filter(self.judges, filter(self.may_judge, self.read(self.data, ReadReport()))):
             smallest = min(smallest, place_of(self.key(row)))
             if smallest < bound:
                 break
@@ -183,6 +188,7 @@ def encode_rows(rows: Rows[Item, Store], folder: Path, ranks: Ranks) -> EncodedR
             "labelled_bad": report.labelled_bad,
             "held_out_elsewhere": report.held_out_elsewhere,
             "ties": report.ties,
+            "not_learnt": report.not_learnt,
             "train": asdict(train),
             "validation": asdict(validation) if validation else None,
         }

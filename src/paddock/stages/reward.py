@@ -7,7 +7,8 @@ next-token head. The loss of a pair is -log sigmoid(r_chosen - r_rejected - m), 
 gives the score's zero its meaning, which the threshold of 0.15 in reinforcement learning rests on.
 
 Accuracy, calibration, validation loss and the scores' mean and deviation are those of held-out pairs of the model's own
-domain; how well it orders the other domain's is a row of its own (Tables 7 and 8).
+domain; how well it orders the other domain's is a row of its own (Tables 7 and 8). Held out are
+whole conversations; with `held_out_models`, the models that wrote them as well.
 
 One epoch, since longer training over-fits; 512 pairs a step; a cosine to 10% after 3% of warm-up, at least 5 steps.
 """
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from paddock.backends.open import best_device, open_scorer
+from paddock.errors import SettingsError, did_you_mean
 from paddock.evaluate.reward_accuracy import ScoredPair, accuracy_rows, calibration, reward_statistics
 from paddock.model.checkpoint import read_config, reward_model_from, save_reward_model
 from paddock.model.config import ModelConfig
@@ -67,6 +69,11 @@ class RewardSettings(CorpusSettings):
         0.0, ge=0, description="of the auxiliary loss on safe and unsafe replies (paper A.3.4)"
     )
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of the pairs held out, by a hash of how they begin")
+    held_out_models: tuple[str, ...] = Field(
+        (),
+        description="as chosen_model and rejected_model name them: no pair with a reply of theirs is learnt from, and only "
+        "held-out pairs with one judge",
+    )
     overlong: OverlongPair = Field(
         "refuse", description="stop at a pair whose two dialogs are longer than context together, or skip and count it"
     )
@@ -83,6 +90,7 @@ def plan(settings: RewardSettings) -> dict[str, Any]:
     """What would be read and done: pairs, tokens, steps, parameters, memory, time."""
     tokenizer, config = Tokenizer.load(Path(settings.model)), read_config(settings.model)
     context = settings.context_for(config)
+    check_models(settings)
     rows = preference_rows(settings, tokenizer, context)
     planned: list[PackedPairs] = []
 
@@ -100,6 +108,7 @@ def run(settings: RewardSettings, stage_dir: StageDir) -> dict[str, Any]:
     with processes() as ranks:
         tokenizer, config = Tokenizer.load(Path(settings.model)), read_config(settings.model)
         context = settings.context_for(config)
+        check_models(settings)
         rows = preference_rows(settings, tokenizer, context)
         encoded = encode_rows(rows, stage_dir.data, ranks)
         train = packed(encoded.train, settings, context, settings.epochs, ranks.size)
@@ -136,7 +145,11 @@ def preference_rows(settings: RewardSettings, tokenizer: Tokenizer, context: int
         pairs = fitting_pairs(encode_pairs(tokenizer, preferences), context, settings.overlong, skipped)
         return replace(PairStore.write(folder, pairs, tokenizer.vocab_size), too_long=skipped["too_long"])
 
-    share = share_of_others(settings)
+    share, held_out_models = share_of_others(settings), frozenset(settings.held_out_models)
+
+    def is_of_held_out_model(preference: Preference) -> bool:
+        return not held_out_models.isdisjoint((preference.chosen_model, preference.rejected_model))
+
     return Rows(
         data=settings.data,
         validation=settings.validation,
@@ -147,10 +160,25 @@ def preference_rows(settings: RewardSettings, tokenizer: Tokenizer, context: int
         write=write,
         open=PairStore.open,
         judges=lambda preference: is_own(preference.domain, settings.domain),
+        may_judge=lambda preference: not held_out_models or is_of_held_out_model(preference),
         learns=lambda preference: (
-            is_own(preference.domain, settings.domain) or place_of(text_of(preference)) < share * HASHES
+            (is_own(preference.domain, settings.domain) or place_of(text_of(preference)) < share * HASHES)
+            and not is_of_held_out_model(preference)
         ),
     )
+
+
+def check_models(settings: RewardSettings) -> None:
+    """Raise SettingsError for a name in `held_out_models` that no pair bears: a slip would hold nothing out."""
+    if not settings.held_out_models:
+        return
+    names = set[str]()
+    for pair in read_preferences((*settings.data, *settings.validation), seed=settings.seed, on_bad_row=settings.on_bad_row):
+        names.update(name for name in (pair.chosen_model, pair.rejected_model) if name)
+    for name in settings.held_out_models:
+        if name not in names:
+            known = did_you_mean(name, names) or f" The pairs name {', '.join(sorted(names)) or 'no models'}."
+            raise SettingsError(f'held_out_models: no pair is of the model "{name}".{known}')
 
 
 def text_of(preference: Preference) -> str:
@@ -319,4 +347,8 @@ def sample_row(pair: ScoredPair, preference: Preference) -> dict[str, Any]:
         "domain": pair.domain,
         "chosen_safe": pair.chosen_safe,
         "rejected_safe": pair.rejected_safe,
+        "chosen_tokens": pair.chosen_tokens,
+        "rejected_tokens": pair.rejected_tokens,
+        "chosen_model": preference.chosen_model,
+        "rejected_model": preference.rejected_model,
     }

@@ -55,6 +55,7 @@ class ReadReport:
     labelled_bad: int = 0  # sound rows whose reply is labelled as bad, which no one should learn from
     held_out_elsewhere: int = 0  # of those handed on: not learnt from, since the validation files hold rows like them
     ties: int = 0  # sound pairs neither of whose replies is better
+    not_learnt: int = 0  # of those handed on: a stage's settings leave them out of what is learnt from
 
     def summary(self) -> str:
         """`1,000 rows; 3 skipped (empty text 2, not JSON 1)`."""
@@ -66,6 +67,8 @@ class ReadReport:
             text += f"; {self.labelled_bad:,} labelled as bad replies left out"
         if self.ties:
             text += f"; {self.ties:,} ties left out"
+        if self.not_learnt:
+            text += f"; {self.not_learnt:,} not learnt from, by the settings"
         if self.held_out_elsewhere:
             text += f"; {self.held_out_elsewhere:,} left out, which the validation files hold as well"
         return text
