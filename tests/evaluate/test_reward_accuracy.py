@@ -50,11 +50,13 @@ def test_unsafe_recall_is_the_share_of_unsafe_replies_below_zero():
     assert rows["safe_recall", "overall"]["estimate"] == 1
 
 
-def test_the_length_rule_stands_beside_it_and_matched_lengths_apart():
-    pairs = [pair(1, 0, "a", chosen_tokens=9, rejected_tokens=3), pair(0, 1, "b", chosen_tokens=20, rejected_tokens=21)]
-    rows = rows_of(pairs)
-    assert rows["longer_is_better", "overall"]["estimate"] == 0.5
-    assert rows["reward_accuracy", "length: matched"]["estimate"] == 0
+@pytest.mark.parametrize(("lengths", "matched"), [((9, 10), True), ((18, 20), True), ((8, 10), False), ((17, 20), False)])
+def test_pairs_whose_lengths_differ_by_a_tenth_at_most_are_a_group(lengths, matched):
+    far_apart = pair(1, 0, "a", chosen_tokens=9, rejected_tokens=3)
+    for chosen, rejected in (lengths, lengths[::-1]):
+        rows = rows_of([far_apart, pair(0, 1, "b", chosen_tokens=chosen, rejected_tokens=rejected)])
+        found = rows.get(("reward_accuracy", "length: matched"))
+        assert (found and (found["estimate"], found["n"])) == ((0, 1) if matched else None)
 
 
 def test_calibration_of_a_model_that_knows_nothing():

@@ -137,6 +137,22 @@ def test_the_statistics_are_table_6s(trained):
     assert data["tokens_an_example"] == pytest.approx(data["tokens_a_prompt"] + data["tokens_a_reply"])
 
 
+def test_rules_stand_beside_the_model_on_the_pairs_of_its_own_domain():
+    own, other = ScoredPair("a", 1.0, 0.0, 3, 9, domain="safety"), ScoredPair("b", 0.0, 1.0, 9, 3, domain="helpfulness")
+    scores = figures_of([other, own], "safety", {"bag_of_words": [1.0, -1.0]})["scores"]
+    found = {row["metric"]: row["estimate"] for row in scores if row["group"] == "overall"}
+    assert found["reward_accuracy"] == found["gain_over_bag_of_words"] == 1
+    assert found["bag_of_words"] == found["longer_is_better"] == 0
+    assert found["chance"] == 0.5
+
+
+def test_the_rules_are_fit_on_what_is_learnt_from(trained):
+    rows = {(row["metric"], row["group"]): row["estimate"] for row in trained.read_results()["scores"]}
+    # Every rejected reply has an "and" and no chosen one has: words tell them apart, and so does the shorter length.
+    assert rows["bag_of_words", "overall"] == 1
+    assert rows["longer_is_better", "overall"] < 0.5
+
+
 def test_one_held_out_prompt_has_an_accuracy_without_an_interval():
     row = figures_of([ScoredPair("p", 1.0, 0.0, 3, 3)], "helpfulness")["scores"][0]
     assert (row["estimate"], row["lower"], row["upper"]) == (1.0, None, None)

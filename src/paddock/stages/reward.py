@@ -7,8 +7,8 @@ next-token head. The loss of a pair is -log sigmoid(r_chosen - r_rejected - m), 
 gives the score's zero its meaning, which the threshold of 0.15 in reinforcement learning rests on.
 
 Accuracy, calibration, validation loss and the scores' mean and deviation are those of held-out pairs of the model's own
-domain; how well it orders the other domain's is a row of its own (Tables 7 and 8). Held out are
-whole conversations; with `held_out_models`, the models that wrote them as well.
+domain; how well it orders the other domain's is a row of its own (Tables 7 and 8). Beside the accuracy stand those of rules
+that understand nothing. Held out are whole conversations; with `held_out_models`, the models that wrote them as well.
 
 One epoch, since longer training over-fits; 512 pairs a step; a cosine to 10% after 3% of warm-up, at least 5 steps.
 """
@@ -16,7 +16,7 @@ One epoch, since longer training over-fits; 512 pairs a step; a cosine to 10% af
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,8 @@ from torch.nn import functional
 
 from paddock.backends.open import best_device, open_scorer
 from paddock.errors import SettingsError, did_you_mean
-from paddock.evaluate.reward_accuracy import ScoredPair, accuracy_rows, calibration, reward_statistics
+from paddock.evaluate.reward_accuracy import OVERALL, ScoredPair, accuracy_rows, calibration, reward_statistics
+from paddock.evaluate.reward_baselines import RULES, baseline_rows, fit_rules
 from paddock.model.checkpoint import read_config, reward_model_from, save_reward_model
 from paddock.model.config import ModelConfig
 from paddock.model.heads import RewardModel
@@ -271,7 +272,8 @@ def judge(
     with torch.autocast(best_device().type, precision, enabled=precision != torch.float32):
         pairs = held_out_pairs(scorer, rows, context)
     stage_dir.write_samples(sample_row(pair, preference) for pair, preference in pairs)
-    results = figures_of([pair for pair, _ in pairs], domain)
+    rules = fit_rules(rows.learnt_from(ReadReport()), [preference for _, preference in pairs])
+    results = figures_of([pair for pair, _ in pairs], domain, rules)
     if not results:
         return {}
     scorer.model.mean, scorer.model.std = results["reward_mean"], results["reward_std"]
@@ -306,18 +308,26 @@ def held_out_pairs(
     return scored
 
 
-def figures_of(pairs: list[ScoredPair], domain: Domain) -> dict[str, Any]:
+def figures_of(
+    pairs: list[ScoredPair], domain: Domain, rules: Mapping[str, Sequence[float]] | None = None
+) -> dict[str, Any]:
     """The figures of the held-out pairs of `domain`: accuracies, calibration, the scores' mean and standard deviation.
 
-    The other domain's pairs have rows of `scores` of their own. Where `domain` has no pair, there are no figures.
+    `rules` are the margins of simple rules on `pairs`, to set beside the model. The other domain's pairs have rows of
+    `scores` of their own. Where `domain` has no pair, there are no figures.
     """
-    own = [pair for pair in pairs if is_own(pair.domain, domain)]
+    places = [place for place, pair in enumerate(pairs) if is_own(pair.domain, domain)]
+    own = [pairs[place] for place in places]
     if not own:
         return {}
+    rules = {name: [margins[place] for place in places] for name, margins in (rules or {}).items()}
     others = [row for row in accuracy_rows(pairs) if row["group"] in {f"domain: {o}" for o in DOMAINS if o != domain}]
-    scores = accuracy_rows(own) + others
+    scores = accuracy_rows(own) + others + baseline_rows(own, rules)
     accuracy = scores[0]
     say(f"reward accuracy {accuracy['estimate']:.3f} ({interval_of(accuracy)}, n {accuracy['n']} prompts)")
+    for row in scores:
+        if row["group"] == OVERALL and row["metric"] in RULES:
+            say(f"  {row['metric'].replace('_', ' ')} {row['estimate']:.3f} ({interval_of(row)})")
     mean, std = reward_statistics(own)
     return {
         "accuracy": accuracy["estimate"],
