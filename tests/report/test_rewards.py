@@ -53,6 +53,35 @@ def test_unsafe_recall_is_a_safety_models_alone(tmp_path, add):
     assert [row.cells[6] for row in tables(tmp_path)[0].rows] == [UNKNOWN, "90.0%\n85.0 to 95.0%"]
 
 
+def test_rules_that_understand_nothing_stand_beside_it_on_all_pairs_and_on_those_of_like_lengths(tmp_path, add):
+    groups = [
+        score(group, estimate, metric)
+        for group in ("overall", "length: matched")
+        for metric, estimate in (
+            ("chance", 0.5),
+            ("bag_of_words", 0.6),
+            ("equal_lengths", 0.1),
+            ("gain_over_longer_is_better", 0.18),
+            ("gain_over_bag_of_words", 0.1),
+        )
+    ]
+    add("helpful", "reward", results(groups=groups))
+    table = tables(tmp_path)[1]
+    assert table.columns[1:5] == ("accuracy", "chance", "the longer reply", "the better model's")
+    estimates = [[cell.partition("\n")[0] for cell in row.cells] for row in table.rows]
+    all_pairs = ["70.0%", "50.0%", "52.0%", UNKNOWN, "60.0%", "10.0%", "18.0%", UNKNOWN, "10.0%"]
+    assert estimates == [
+        ["helpful", *all_pairs],
+        ["helpful, like lengths", UNKNOWN, "50.0%", UNKNOWN, UNKNOWN, "60.0%", "10.0%", "18.0%", UNKNOWN, "10.0%"],
+    ]
+    assert table.rows[0].cells[7] == "18.0%\n13.0 to 23.0%"
+
+
+def test_a_run_from_before_the_rules_has_no_table_of_them(tmp_path, add):
+    add("helpful", "reward", results())
+    assert "chance" not in tables(tmp_path)[1].columns
+
+
 def test_accuracy_stands_by_rating_above_the_papers_rows(tmp_path, add):
     add("helpful", "reward", results(groups=[score("rating: slightly", 0.6), score("rating: significantly", 0.9)]))
     table = tables(tmp_path)[1]

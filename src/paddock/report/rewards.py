@@ -21,6 +21,12 @@ from paddock.report.wording import UNKNOWN, compact, finite, interval_cell, numb
 from paddock.text.dialog import PREFERENCE_RATINGS
 
 OVERALL = "overall"
+MATCHED = "length: matched"
+RULES = (  # metric, what its column is called
+    ("longer_is_better", "the longer reply"),
+    ("better_model", "the better model's"),
+    ("bag_of_words", "bag of words"),
+)
 PUBLISHED_ACCURACY = (  # Table 8: all, then by rating from significantly to negligibly better
     ("Helpfulness model on Meta Helpful", "63.2%", "80.7%", "67.5%", "60.9%", "54.7%"),
     ("Safety model on Meta Safety", "64.5%", "94.3%", "76.3%", "65.7%", "55.3%"),
@@ -40,7 +46,7 @@ def section(run: Run) -> Section | None:
         "stands its 95% interval, a bootstrap over prompts. Rows in italics are the paper's, on its own data."
     )
     allowed = {stage.name: _allowed(stage, run) for stage in stages}
-    tables = (_overview(stages, allowed), _by_rating(stages, allowed), *_by_kind(stages), _data(stages))
+    tables = (_overview(stages, allowed), *_beside_rules(stages), _by_rating(stages, allowed), *_by_kind(stages), _data(stages))
     figures = [figure for place, stage in enumerate(stages) for figure in _drawings(stage, f"reward{place}")]
     drawings = Figures((*figures, *_by_amount_and_size(stages)))
     return Section("rewards", "Reward models", (note, *tables, *([drawings] if drawings.figures else [])))
@@ -102,6 +108,32 @@ def _overview(stages: Sequence[StageRecord], allowed: Mapping[str, Mapping[str, 
         "the chosen one."
     )
     return Table(columns, tuple(rows), caption)
+
+
+def _beside_rules(stages: Sequence[StageRecord]) -> Iterator[Table]:
+    """Each model and the rules that understand nothing, on all held-out pairs and on those of like lengths."""
+    rows = []
+    for stage in stages:
+        for group, name in ((OVERALL, stage.name), (MATCHED, f"{stage.name}, like lengths")):
+            found = [score_of(stage.results, metric, group) for metric, _ in RULES]
+            if score_of(stage.results, "chance", group) and any(found):
+                gains = (score_of(stage.results, f"gain_over_{metric}", group) for metric, _ in RULES)
+                model, chance, ties = (
+                    interval_cell(score_of(stage.results, metric, group))
+                    for metric in ("reward_accuracy", "chance", "equal_lengths")
+                )
+                cells = (model, chance.partition("\n")[0], *map(interval_cell, found), ties, *map(interval_cell, gains))
+                rows.append(Row((name, *cells)))
+    if rows:
+        titles = [title for _, title in RULES]
+        columns = ("", "accuracy", "chance", *titles, "equal lengths", *(f"above {title}" for title in titles))
+        caption = (
+            "Rules that understand nothing, on the same pairs: the longer reply wins; that of the model that won more of "
+            "the pairs learnt from; a logistic regression on words and word pairs. Equal lengths: where the length rule "
+            "cannot choose. Above: the accuracy less the rule's; a rule is beaten where the whole interval is above 0. Like "
+            "lengths: pairs whose replies differ by a tenth at most."
+        )
+        yield Table(columns, tuple(rows), caption)
 
 
 def _judges_safety(stage: StageRecord) -> bool:
