@@ -19,7 +19,7 @@ FLOORS = (
     ("protocols",),
     ("miniature", "model"),
     ("train", "backends"),
-    ("evaluate",),
+    ("evaluate", "safety"),
     ("stages",),
     ("report",),
     ("catalog",),

@@ -1,7 +1,7 @@
 """Rows out of files, as a stream: memory does not grow with the file.
 
 JSON Lines, JSON, and plain text, each as it is or compressed (`.gz`, `.zst`); Parquet; data sets of the Hugging Face hub
-(`hf://owner/name[/config][:split]`).
+(`hf://owner/name[/config][:split]`); web archives (WARC, WET).
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from paddock.errors import DataError, MissingExtraError, did_you_mean
+from paddock.text.warc import ENDINGS as WARC_ENDINGS
+from paddock.text.warc import warc_rows
 
 KINDS = (".jsonl", ".json", ".txt", ".parquet")
-SUFFIXES = (*KINDS, *(kind + packing for kind in KINDS[:3] for packing in (".gz", ".zst")))
+SUFFIXES = (*KINDS, *(kind + packing for kind in KINDS[:3] for packing in (".gz", ".zst")), *WARC_ENDINGS)
 HUB = "hf://"
 CHUNK_BYTES = 2**20
 TEXT_CHARACTERS = 2**16  # a document of a .txt file
@@ -61,6 +63,8 @@ def read_rows(location: str) -> Iterator[tuple[int, Row | RowError]]:
         return _text_documents(location)
     if kind == ".parquet" and location.endswith(kind):
         return enumerate(_parquet_rows(location), start=1)
+    if location.endswith(WARC_ENDINGS):
+        return enumerate(warc_rows(location), start=1)
     raise DataError(location, "this kind of file is not read", mend=f"Known endings: {', '.join(SUFFIXES)}")
 
 

@@ -1,0 +1,1 @@
+"""Safety: what data and models hold. Returns data, draws nothing."""

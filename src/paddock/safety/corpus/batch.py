@@ -1,0 +1,72 @@
+"""Documents in batches: the texts of a file, and the same as one Arrow buffer that kernels run over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paddock.text.files import Row, RowError, read_rows
+
+BATCH_CHARACTERS = 4_000_000
+BATCH_DOCUMENTS = 20_000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some documents, and the rows between them that could not be read, counted by reason."""
+
+    texts: list[str]
+    skipped: Counter[str]
+
+    @cached_property
+    def buffers(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The texts as UTF-8 in one buffer, shape (bytes,), and where each begins and the last ends, (documents + 1,)."""
+        import pyarrow
+
+        _, offsets, data = pyarrow.array(self.texts, pyarrow.large_string()).buffers()
+        starts = np.frombuffer(offsets, np.int64, len(self.texts) + 1)
+        return np.frombuffer(data, np.uint8, int(starts[-1])) if starts[-1] else np.empty(0, np.uint8), starts
+
+    @cached_property
+    def hashes(self) -> NDArray[np.uint64]:
+        """A 64-bit hash of each text, shape (documents,): what is sampled and what is a duplicate goes by it."""
+        digests = b"".join(blake2b(text.encode(), digest_size=8).digest() for text in self.texts)
+        return np.frombuffer(digests, np.uint64)
+
+
+def read_batches(path: str, field: str) -> Iterator[Batch]:
+    """The documents of one file: the strings under `field` of its rows. Raises DataError where the file breaks off."""
+    texts: list[str] = []
+    skipped: Counter[str] = Counter()
+    characters = 0
+    for _, row in read_rows(path):
+        text = _text(row, field)
+        if isinstance(text, RowError):
+            skipped[text.reason] += 1
+            continue
+        texts.append(text)
+        characters += len(text)
+        if characters >= BATCH_CHARACTERS or len(texts) == BATCH_DOCUMENTS:
+            yield Batch(texts, skipped)
+            texts, skipped, characters = [], Counter(), 0
+    yield Batch(texts, skipped)
+
+
+def _text(row: Row | RowError, field: str) -> str | RowError:
+    if isinstance(row, RowError):
+        return row
+    text = row.get(field)
+    if not isinstance(text, str):
+        return RowError(f"no text under {field!r}")
+    if not text.isascii():  # half a surrogate pair, which JSON can write and UTF-8 cannot
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return RowError("a lone surrogate")
+    return text
