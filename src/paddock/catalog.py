@@ -17,6 +17,7 @@ from paddock.settings import StageSettings
 
 if TYPE_CHECKING:
     from paddock.miniature.tasks import GradedPrompt
+    from paddock.safety.corpus.settings import CorpusSettings
     from paddock.stages.preferences import Annotators, PreferencesSettings
     from paddock.stages.rlhf import RlhfSettings
 
@@ -47,6 +48,13 @@ def _world() -> Stage:
     from paddock.miniature import world
 
     return Stage(world.WorldSettings, world.plan, world.run)
+
+
+def _corpus() -> Stage:
+    from paddock.safety.corpus.settings import CorpusSettings
+    from paddock.stages import corpus
+
+    return Stage(CorpusSettings, corpus.plan, _run_corpus)
 
 
 def _tokenizer() -> Stage:
@@ -105,6 +113,7 @@ def _evaluate_world() -> Stage:
 
 STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when asked for, so that light commands start fast
     "world": _world,
+    "corpus": _corpus,
     "tokenizer": _tokenizer,
     "pretrain": _pretrain,
     "sft": _sft,
@@ -116,6 +125,16 @@ STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when a
     "evaluate-world": _evaluate_world,
 }
 STAGES = tuple(STAGE_LOADERS)
+
+
+def _run_corpus(settings: CorpusSettings, stage_dir: StageDir) -> dict[str, Any]:
+    """Count, and draw the page of what was counted."""
+    from paddock.report.corpus_page import write_corpus_report
+    from paddock.stages import corpus
+
+    results = corpus.run(settings, stage_dir)
+    write_corpus_report(stage_dir.path, settings.compare, stage_dir.path.name)
+    return results
 
 
 def _run_preferences(settings: PreferencesSettings, stage_dir: StageDir) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from paddock.cli import chat, model, recipe, stage, tokenizer
+from paddock.cli import chat, corpus, model, recipe, stage, tokenizer
 from paddock.errors import PaddockError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 
 app.command("run", rich_help_panel="Recipes")(recipe.run)
 app.command("status", rich_help_panel="Recipes")(recipe.status)
+app.add_typer(corpus.app, name="corpus", rich_help_panel="Stages")
 app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Stages")
 app.command("world", rich_help_panel="Stages")(stage.world)
 for kind in stage.COMMANDS:

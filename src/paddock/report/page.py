@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from paddock.report import carbon, losses, provenance, reinforcement, rewards, samples, scores, spine, truth, versions
+from paddock.report import carbon, corpus, losses, provenance, reinforcement, rewards, samples, scores, spine, truth, versions
 from paddock.report.blocks import Section
-from paddock.report.headline import headline
+from paddock.report.headline import Headline, headline
 from paddock.report.run_folder import Run, read_run
 from paddock.run_dir import atomic_write
 
 # The sections of the page in order. Each is a function of the run in a file of its own; one without content is left out.
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     spine.section,
+    corpus.section,
     truth.section,
     scores.section,
     rewards.section,
@@ -46,7 +47,12 @@ def write_report(run_folder: Path) -> Path:
 def render(run: Run) -> str:
     """The page of a run. Whatever people or models wrote is escaped."""
     sections = [section for draw in SECTIONS if (section := draw(run))]
-    return _environment().get_template("page.jinja").render(headline=headline(run), sections=sections)
+    return page_of(headline(run), sections, "Paddock run")
+
+
+def page_of(top: Headline, sections: Sequence[Section], kicker: str) -> str:
+    """A page of sections under a headline; `kicker` says what kind of page it is."""
+    return _environment().get_template("page.jinja").render(headline=top, sections=sections, kicker=kicker)
 
 
 def _environment() -> jinja2.Environment:

@@ -20,11 +20,10 @@ def distinct(files: Sequence[Path], total: int) -> int:
     Two of n different texts share a hash with a chance of n² / 2⁶⁵: one in a million for six million texts.
     """
     ranges = -(-total // HASHES_IN_MEMORY)
-    bounds = [round(step * 2**64 / max(ranges, 1)) for step in range(ranges)]
     found = 0
-    for low, high in zip(bounds, [*bounds[1:], 2**64], strict=True):
-        parts = [_within(np.fromfile(file, np.uint64), low, high) for file in files]
-        found += len(np.unique(np.concatenate(parts))) if parts else 0
+    for step in range(ranges):
+        low, high = (2**64 * edge // ranges for edge in (step, step + 1))
+        found += len(np.unique(np.concatenate([_within(np.fromfile(file, np.uint64), low, high) for file in files])))
     return found
 
 

@@ -82,6 +82,14 @@ def train(texts: Sequence[str], toxic: Sequence[bool], seed: int) -> LinearClass
     return LinearClassifier(weights, about)
 
 
+def train_and_check(texts: Sequence[str], toxic: Sequence[bool], hatecheck: Path | None, seed: int) -> LinearClassifier:
+    """`train`, and `check` where HateCheck's cases are at hand."""
+    classifier = train(texts, toxic, seed)
+    if hatecheck is None:
+        return classifier
+    return LinearClassifier(classifier.weights, {**classifier.about, "hatecheck": check(classifier, hatecheck)})
+
+
 def check(classifier: LinearClassifier, cases: Path) -> dict[str, Any]:
     """How many of HateCheck's hateful and of its harmless cases the classifier flags, of `test_suite_cases.csv`.
 
