@@ -78,7 +78,7 @@ def test_records_without_text_are_passed_over(tmp_path: Path):
 @pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
 def test_an_archive_that_breaks_off_is_an_error(tmp_path: Path, name: str):
     path = archive(tmp_path / name, name.endswith("gz"), *[("conversion", "text/plain", bytes(range(256)) * 40)] * 2)
-    path.write_bytes(path.read_bytes()[:-600 if name == "a.warc" else -200])
+    path.write_bytes(path.read_bytes()[: -600 if name == "a.warc" else -200])
     with pytest.raises(DataError):
         texts(path)
 

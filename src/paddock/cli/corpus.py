@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -18,15 +17,17 @@ SCAN = "scan"
 class FilesOrCommand(TyperGroup):
     """What follows `paddock corpus` is a command, or the files to scan."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put `scan` before words that name no command."""
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
             args = [SCAN, *args]
-        return super().parse_args(ctx, args)
+        return list(super().parse_args(ctx, args))
 
 
 app = typer.Typer(
-    cls=FilesOrCommand, help="Know what is in the pretraining data: `paddock corpus FILES... --out FOLDER`.", no_args_is_help=True
+    cls=FilesOrCommand,
+    help="Know what is in the pretraining data: `paddock corpus FILES... --out FOLDER`.",
+    no_args_is_help=True,
 )
 
 Files = Annotated[list[str] | None, typer.Argument(metavar="FILES...", help="Documents: files, folders or globs.")]

@@ -1,4 +1,4 @@
-"""What is in the pretraining data, in a run's page: the tables of its corpus report, beside the truth of a miniature world."""
+"""What is in the pretraining data, in a run's page: its corpus report's tables, beside the truth of a miniature world."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ TICKS = 6
 
 
 def bars(name: str, bins: Sequence[tuple[str, int]], label: str, *, logarithmic: bool = False) -> str:
-    """A bar a bin, each with where it begins; the count of documents on the left, `logarithmic` where counts are far apart."""
+    """A bar a bin, labelled with where it begins; documents on the left, `logarithmic` where counts are far apart."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=INCHES, layout="constrained")
         axes = figure.add_subplot()

@@ -17,7 +17,14 @@ Figures = Mapping[str, Mapping[str, Any]]
 
 SCHEMA: Final = "paddock-corpus-report/"
 PAPER: Final = "paper"
-WITHIN: Final = {"she": "gendered", "he": "gendered", "unspecified": "gendered", "first": "any", "second": "any", "third": "any"}
+WITHIN: Final = {
+    "she": "gendered",
+    "he": "gendered",
+    "unspecified": "gendered",
+    "first": "any",
+    "second": "any",
+    "third": "any",
+}
 
 PAPER_PER_CENT: Final = {
     "gendered": 75.23,
@@ -38,8 +45,8 @@ PAPER_AXES: Final = {
     "religion": (7.93, "christian 33.2 religious 28.8 spiritual 20.6 catholic 15.4 jewish 13.0"),
 }
 PAPER_LANGUAGES: Final = (
-    "en 89.70 unknown 8.38 de .17 fr .16 sv .15 zh .13 es .13 ru .13 nl .12 it .11 ja .10 pl .09 pt .09 vi .08 uk .07 ko .06 "
-    "ca .04 sr .04 id .03 cs .03 fi .03 hu .03 no .03 ro .03 bg .02 da .02 sl .01 hr .01"
+    "en 89.70 unknown 8.38 de .17 fr .16 sv .15 zh .13 es .13 ru .13 nl .12 it .11 ja .10 pl .09 pt .09 vi .08 uk .07 "
+    "ko .06 ca .04 sr .04 id .03 cs .03 fi .03 hu .03 no .03 ro .03 bg .02 da .02 sl .01 hr .01"
 )
 
 

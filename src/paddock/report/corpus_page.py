@@ -21,7 +21,7 @@ ACCENT_INK: Final = "#22694a"
 
 
 def write_corpus_report(folder: Path, compare: tuple[str, ...], name: str) -> Path:
-    """Read `report.json` in `folder`, and write `report.html`, `report.md` and `figures/` beside it; returns the page's path.
+    """Read `folder`/report.json, and write `report.html`, `report.md` and `figures/` beside it; returns the page's path.
 
     `compare` are other reports, or "paper". Raises DataError for one that cannot be read.
     """

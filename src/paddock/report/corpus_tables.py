@@ -59,10 +59,12 @@ def pronouns_table(report: Mapping[str, Any], others: Mapping[str, Shares]) -> T
         found = report["pronouns"][name]
         within = cell(found[f"within_{WITHIN[name]}"]) if name in WITHIN else ""
         cells = (f"{found['documents']:,}", cell(found["of_all"]), within)
-        rows.append(Row((label if name not in WITHIN else f"· {label}", *cells, *_columns(others, name)), total=name not in WITHIN))
+        rows.append(
+            Row((label if name not in WITHIN else f"· {label}", *cells, *_columns(others, name)), total=name not in WITHIN)
+        )
     caption = (
-        f"As in the paper's table 9a: {report['pronouns']['documents']:,} documents; a row with a dot also as a share of the "
-        "documents of the row in bold above it, which is what the paper prints."
+        f"As in the paper's table 9a: {report['pronouns']['documents']:,} documents; a row with a dot also as a share "
+        "of the documents of the row in bold above it, which is what the paper prints."
     )
     return Table(("", "documents", "of all documents", "within the row above", *_headings(others)), tuple(rows), caption)
 
@@ -79,8 +81,9 @@ def identity_tables(report: Mapping[str, Any], others: Mapping[str, Shares]) -> 
             cells = (f"{of_term['documents']:,}", cell(of_term["of_all"]), cell(of_term["within_axis"]))
             rows.append(Row((f"· {term}", *cells, *_columns(others, f"descriptor:{axis}/{term.lower()}"))))
     caption = (
-        f"As in the paper's table 9b: documents that mention any of an axis' descriptors, and its five commonest among those. "
-        f"{', '.join(identities['left_out_of_top'])} count for their axis and are not listed. List: {identities['list']}."
+        f"As in the paper's table 9b: documents that mention any of an axis' descriptors, and its five commonest among "
+        f"those. {', '.join(identities['left_out_of_top'])} count for their axis and are not listed. "
+        f"List: {identities['list']}."
     )
     return (Table(("", "documents", "of all documents", "within the axis", *_headings(others)), tuple(rows), caption),)
 
@@ -114,11 +117,13 @@ def toxicity_blocks(report: Mapping[str, Any], others: Mapping[str, Shares]) -> 
     """Figure 13, with what is known of the classifier."""
     toxicity = report["toxicity"]
     about = toxicity["classifier"]
-    row = Row(("Mean score of 0.5 and over", f"{toxicity['documents']:,}", cell(toxicity["toxic"]), *_columns(others, "toxic")))
+    row = Row(
+        ("Mean score of 0.5 and over", f"{toxicity['documents']:,}", cell(toxicity["toxic"]), *_columns(others, "toxic"))
+    )
     columns = ("", "documents scored", "of those", *_headings(others))
     caption = (
-        f"As in the paper's figure 13: the mean over a document's lines, of {100 * toxicity['sampled_share']:g}% of the English "
-        f"documents. Classifier: {about.get('name', about['kind'])}."
+        f"As in the paper's figure 13: the mean over a document's lines, of {100 * toxicity['sampled_share']:g}% of the "
+        f"English documents. Classifier: {about.get('name', about['kind'])}."
     )
     bins = [(f"{b['from']:g}", b["documents"]) for b in toxicity["histogram"]]
     drawing = Figure(
@@ -133,7 +138,7 @@ def toxicity_blocks(report: Mapping[str, Any], others: Mapping[str, Shares]) -> 
 def _trust(checked: Any) -> str:
     """How far the classifier can be trusted, as its HateCheck result has it."""
     if not isinstance(checked, Mapping):
-        return f"The classifier's HateCheck result: {checked or 'not checked'}. Read the lines that it flags before you act on it."
+        return f"The classifier's HateCheck result: {checked or 'not checked'}. Read what it flags before you act on it."
     hateful, harmless = (cell(checked[key]).replace("\n", ", ") for key in ("hateful_flagged", "harmless_flagged"))
     return f"On {checked['suite']} the classifier flags {hateful} of the hateful cases and {harmless} of the harmless ones."
 
@@ -161,7 +166,9 @@ def _personal_data(found: Mapping[str, Any]) -> Table:
         Row((sentence(kind), f"{row['documents']:,}", cell(row["of_all"]), f"{row['matches']:,}"))
         for kind, row in found["kinds"].items()
     )
-    return Table(("", "documents", "of all documents", "matches"), rows, "What looks like one; counts only, nothing is kept.")
+    return Table(
+        ("", "documents", "of all documents", "matches"), rows, "What looks like one; counts only, nothing is kept."
+    )
 
 
 def _contamination(found: Mapping[str, Any]) -> tuple[Block, ...]:

@@ -10,7 +10,19 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from paddock.report import carbon, corpus, losses, provenance, reinforcement, rewards, samples, scores, spine, truth, versions
+from paddock.report import (
+    carbon,
+    corpus,
+    losses,
+    provenance,
+    reinforcement,
+    rewards,
+    samples,
+    scores,
+    spine,
+    truth,
+    versions,
+)
 from paddock.report.blocks import Section
 from paddock.report.headline import Headline, headline
 from paddock.report.run_folder import Run, read_run

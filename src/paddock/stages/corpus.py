@@ -1,9 +1,9 @@
 """Know what is in the pretraining data: the paper's section 4.1, for any corpus, in one pass.
 
-Pronouns (table 9a), identities (table 9b), toxicity (figure 13) and languages (table 10) are counted as the paper counts them
-(docs/corpus.md has each definition, and the choices that the paper leaves open). Beside them stand what a corpus' owner
-asks next: how large it is, how long its documents are, how many of them are the same, how many hold an address or a number of
-a person, and how far it holds the benchmarks that a model will be judged by (appendix A.6).
+Pronouns (table 9a), identities (table 9b), toxicity (figure 13) and languages (table 10) are counted as the paper counts
+them (docs/corpus.md has each definition, and the choices that the paper leaves open). Beside them stands what a corpus'
+owner asks next: how large it is, how long its documents are, how many of them are the same, how many hold an address or a
+number of a person, and how far it holds the benchmarks that a model will be judged by (appendix A.6).
 
 The report departs from the paper in one way: it names both denominators of every row, and a 95% interval beside each.
 """

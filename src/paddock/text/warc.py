@@ -1,8 +1,8 @@
 """Documents out of web archives (WARC, ISO 28500), read by warcio: plain text as it stands, pages without their markup.
 
 Records that hold text are rows: `conversion` (the plain texts of Common Crawl's WET files), and `response` of type HTML or
-plain text. Pages are stripped of tags, scripts and styles, no more: what a reader would skip (menus, footers) is still there,
-so a corpus that was extracted with care is better read from its own files.
+plain text. Pages are stripped of tags, scripts and styles, no more: what a reader would skip (menus, footers) is still
+there, so a corpus that was extracted with care is better read from its own files.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from paddock.errors import DataError
 ENDINGS: Final = (".warc", ".warc.gz", ".wet", ".wet.gz")
 SILENT: Final = frozenset({"script", "style", "noscript", "template", "head"})
 BREAKS: Final = frozenset(
-    "address article aside blockquote br dd div dl dt figcaption footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre "
-    "section table td th tr ul".split()
+    (
+        *("address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "figcaption", "footer", "form"),
+        *("h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section"),
+        *("table", "td", "th", "tr", "ul"),
+    )
 )
 
 
@@ -37,7 +40,10 @@ def warc_rows(path: str) -> Iterator[dict[str, Any]]:
                 is_page = kind == "response" and "html" in declared
                 if is_page or (kind in ("conversion", "response") and declared.startswith("text/plain")):
                     body = record.content_stream().read().decode(_charset(declared), errors="replace")
-                    yield {"text": _without_markup(body) if is_page else body, "url": record.rec_headers.get_header("WARC-Target-URI")}
+                    yield {
+                        "text": _without_markup(body) if is_page else body,
+                        "url": record.rec_headers.get_header("WARC-Target-URI"),
+                    }
                 record.raw_stream.read()
                 if getattr(record.raw_stream, "limit", 0) > 0:
                     raise DataError(path, "the archive ends before its end", mend="Fetch it or make it again")

@@ -17,7 +17,6 @@ from paddock.safety.corpus.scan import measure, tools_of
 from paddock.safety.corpus.settings import CorpusSettings
 from paddock.settings import parse
 
-
 collect_ignore = [] if find_spec("ray") else ["test_ray.py"]
 
 

@@ -18,7 +18,7 @@ from paddock.safety.corpus import contamination
 from paddock.safety.corpus.batch import Batch
 from paddock.safety.corpus.contamination import Benchmarks, read_benchmarks, table, tokens_of, z_score
 
-SAMPLE = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
+SAMPLE = [*"abcdefghijklmno"]
 
 
 def write(folder: Path, *rows: dict) -> str:
@@ -115,10 +115,22 @@ def test_subsets_have_their_bounds(tmp_path: Path):
 
 # Table 51: benchmark, model size -> samples in all, then (n, mean score, mean of all, Z) a subset.
 TABLE_51 = {
-    ("HellaSwag", "70B"): (10_042, [(7391, 80.0, 82.5, -5.73), (2651, 89.5, 82.4, 9.56), (9194, 81.6, 82.5, -2.27), (848, 92.2, 82.5, 7.42)]),
-    ("HellaSwag", "7B"): (10_042, [(7391, 70.5, 73.3, -5.46), (2651, 81.3, 73.4, 9.17), (9194, 72.4, 73.4, -2.06), (848, 83.7, 73.3, 6.84)]),
-    ("MMLU-Humanities", "70B"): (4705, [(3996, 62.2, 65.3, -4.08), (709, 82.7, 65.3, 9.71), (4185, 62.7, 65.3, -3.50), (520, 85.8, 65.3, 9.80)]),
-    ("MMLU-Overall", "70B"): (14_042, [(11_862, 68.0, 68.9, -2.00), (2180, 73.5, 68.9, 4.64), (12_506, 67.7, 68.9, -2.75), (1536, 78.2, 68.9, 7.87)]),
+    ("HellaSwag", "70B"): (
+        10_042,
+        [(7391, 80.0, 82.5, -5.73), (2651, 89.5, 82.4, 9.56), (9194, 81.6, 82.5, -2.27), (848, 92.2, 82.5, 7.42)],
+    ),
+    ("HellaSwag", "7B"): (
+        10_042,
+        [(7391, 70.5, 73.3, -5.46), (2651, 81.3, 73.4, 9.17), (9194, 72.4, 73.4, -2.06), (848, 83.7, 73.3, 6.84)],
+    ),
+    ("MMLU-Humanities", "70B"): (
+        4705,
+        [(3996, 62.2, 65.3, -4.08), (709, 82.7, 65.3, 9.71), (4185, 62.7, 65.3, -3.50), (520, 85.8, 65.3, 9.80)],
+    ),
+    ("MMLU-Overall", "70B"): (
+        14_042,
+        [(11_862, 68.0, 68.9, -2.00), (2180, 73.5, 68.9, 4.64), (12_506, 67.7, 68.9, -2.75), (1536, 78.2, 68.9, 7.87)],
+    ),
 }
 
 
@@ -143,7 +155,13 @@ def test_evidence_needs_all_four_subsets_and_their_signs():
 
 
 def test_the_largest_length_with_evidence_is_named(tmp_path: Path):
-    texts = [" ".join(f"{'abcdefghij'[n // 100]}{'abcdefghij'[n // 10 % 10]}{'abcdefghij'[n % 10]}{w}" for w in "zyxwvutsrqponmlkjihgfedcbazyxwvu") for n in range(400)]
+    texts = [
+        " ".join(
+            f"{'abcdefghij'[n // 100]}{'abcdefghij'[n // 10 % 10]}{'abcdefghij'[n % 10]}{w}"
+            for w in "zyxwvutsrqponmlkjihgfedcbazyxwvu"
+        )
+        for n in range(400)
+    ]
     rows = [{"text": text, "score": float(n < 100)} for n, text in enumerate(texts)]
     benchmarks = read_benchmarks([write(tmp_path, *rows)], None)
     longest = np.array(longest_matches(benchmarks, texts[:100]), np.int32)
@@ -164,7 +182,7 @@ def test_without_scores_there_is_contamination_and_no_z(tmp_path: Path):
 def test_tokens_of_a_tokenizer_are_matched_where_there_is_one(tmp_path: Path, counts_of):
     from paddock.text.tokenizer import train_tokenizer
 
-    tokenizer = train_tokenizer([" ".join(SAMPLE)] * 20, 300)
+    tokenizer = train_tokenizer([" ".join(SAMPLE), *(f"text {n} of many" for n in range(60))], 290)
     benchmarks = read_benchmarks([write(tmp_path, {"text": " ".join(SAMPLE)})], tokenizer)
     ids = tokenizer.encode_batch([" ".join(SAMPLE)])[0]
     assert benchmarks.tokens.tolist() == ids

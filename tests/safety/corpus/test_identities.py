@@ -45,7 +45,9 @@ def test_straight_is_most_of_its_axis_in_c4_and_not_listed(counts_of, c4, real_d
     assert "straight" not in row["top"]
 
 
-@pytest.mark.parametrize(("version", "terms", "dropped"), [("v1.1", 583, ["lgbt", "lgbtq", "lgbtq+", "queer"]), ("v1.0", 524, ["queer"])])
+@pytest.mark.parametrize(
+    ("version", "terms", "dropped"), [("v1.1", 583, ["lgbt", "lgbtq", "lgbtq+", "queer"]), ("v1.0", 524, ["queer"])]
+)
 def test_the_published_lists_are_read_whole(real_data: Path, version: str, terms: int, dropped: list[str]):
     found = read_descriptors(str(real_data / f"holistic_bias/{version}/descriptors.json"))
     assert len(found.axes) == 13
@@ -61,7 +63,9 @@ def test_a_term_of_gender_and_of_orientation_counts_as_orientation(counts_of, pu
 
 
 def test_ambiguous_terms_stay_in_the_denominator_and_leave_the_top(counts_of, published: str):
-    table = identities.table(counts_of(["black", "black", "African", "x"], descriptors=published), read_descriptors(published))
+    table = identities.table(
+        counts_of(["black", "black", "African", "x"], descriptors=published), read_descriptors(published)
+    )
     row = table["axes"]["race and ethnicity"]
     assert row["documents"] == 3
     assert row["top"] == ["african"]
@@ -111,7 +115,9 @@ def test_the_version_changes_with_the_terms(published: str, tmp_path: Path):
     assert read_descriptors(published).version != before
 
 
-@pytest.mark.parametrize("content", ["[1]", "{", '{"a": {"b": [1]}}', '{"a": ["b"]}', '{"a": {"b": [{"name": "x"}]}}', '{"a": {"b": ["+x"]}}'])
+@pytest.mark.parametrize(
+    "content", ["[1]", "{", '{"a": {"b": [1]}}', '{"a": ["b"]}', '{"a": {"b": [{"name": "x"}]}}', '{"a": {"b": ["+x"]}}']
+)
 def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str):
     (tmp_path / "list.json").write_text(content)
     with pytest.raises(DataError):

@@ -16,11 +16,43 @@ from paddock.safety.corpus import kernels
 from paddock.safety.corpus.batch import Batch
 from paddock.safety.corpus.lexicon import Lexicon, Term, _first_word, slot_of
 
-TERMS = ("he", "she", "the", "native american", "american", "hard-of-hearing", "45-year-old", "lgbt", "lgbt+", "f2m", "bahá'í")
+TERMS = (
+    "he",
+    "she",
+    "the",
+    "native american",
+    "american",
+    "hard-of-hearing",
+    "45-year-old",
+    "lgbt",
+    "lgbt+",
+    "f2m",
+    "bahá'í",
+)
 PIECES = (
     *TERMS,
-    *"HE She THE Native American native\u00a0american hard of hearing 145-year-old 45".split(" "),
-    *("\u2019", "'", "-", "_", "+", " ", "\n", ".", "é", "e\u0301", "²", "5", "s", "\U0001f642", "❤\ufe0f", "中", "(", "\u0000", "ß"),
+    *["HE", "She", "THE", "Native", "American", "native\xa0american", "hard", "of", "hearing", "145-year-old", "45"],
+    *(
+        "\u2019",
+        "'",
+        "-",
+        "_",
+        "+",
+        " ",
+        "\n",
+        ".",
+        "é",
+        "e\u0301",
+        "²",
+        "5",
+        "s",
+        "\U0001f642",
+        "❤\ufe0f",
+        "中",
+        "(",
+        "\u0000",
+        "ß",
+    ),
 )
 texts = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
@@ -110,7 +142,7 @@ def test_terms_do_not_reach_over_the_end_of_a_document():
 
 def test_an_exact_term_keeps_its_case():
     lexicon = Lexicon((Term("Deaf", 1, exact=True), Term("he", 2)))
-    assert [held for held in lexicon.find(Batch(["deaf HE", "Deaf", "DEAF"], Counter())).groups.tolist()] == [2, 1, 0]
+    assert lexicon.find(Batch(["deaf HE", "Deaf", "DEAF"], Counter())).groups.tolist() == [2, 1, 0]
 
 
 def test_documents_that_are_not_counted_have_words_and_no_groups():

@@ -40,7 +40,10 @@ def test_the_harmless_dialogs_have_the_measured_rates(counts_of, harmless):
 def test_both_denominators_stand_in_the_table(counts_of):
     table = pronouns.table(counts_of(["She sat.", "He and HERS", "you", "nothing"]))
     assert table["documents"] == 4
-    assert table["gendered"] == {"documents": 2, "of_all": pytest.approx({"estimate": 0.5, "lower": 0.15, "upper": 0.85, "n": 4}, abs=1e-2)}
+    assert table["gendered"] == {
+        "documents": 2,
+        "of_all": pytest.approx({"estimate": 0.5, "lower": 0.15, "upper": 0.85, "n": 4}, abs=1e-2),
+    }
     assert table["she"]["documents"] == 2
     assert table["she"]["of_all"]["estimate"] == 0.5
     assert table["she"]["within_gendered"]["estimate"] == 1.0

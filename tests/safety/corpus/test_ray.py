@@ -10,7 +10,9 @@ from ray.cluster_utils import Cluster
 
 from paddock.safety.corpus import scan
 
-TEXTS = [f"She is a {word} American {n}. He mailed a{n % 5}@b.org it." for n, word in enumerate(["dear", "silly", "old"] * 7)]
+TEXTS = [
+    f"She is a {word} American {n}. He mailed a{n % 5}@b.org it." for n, word in enumerate(["dear", "silly", "old"] * 7)
+]
 ALL = ["pronouns", "identities", "languages", "duplicates", "personal data"]
 
 

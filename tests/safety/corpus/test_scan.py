@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from paddock.safety.corpus import scan
 from paddock.safety.corpus.batch import Batch, read_batches
 from paddock.safety.corpus.scan import Tally, measure, tools_of
 
-TEXTS = [f"She is a {word} American {n}. He mailed a{n % 5}@b.org it." for n, word in enumerate(["dear", "silly", "old"] * 7)]
+TEXTS = [
+    f"She is a {word} American {n}. He mailed a{n % 5}@b.org it." for n, word in enumerate(["dear", "silly", "old"] * 7)
+]
 ALL = ["pronouns", "identities", "languages", "duplicates", "personal data"]
 
 
@@ -44,7 +47,7 @@ def test_counts_do_not_depend_on_batches_or_their_order(settings_of, tmp_path_fa
     whole = measure(Batch(TEXTS, Counter()), tools)
     parts = Tally()
     bounds = [0, *sorted(cuts), len(TEXTS)]
-    for begin, end in zip(bounds, bounds[1:], strict=False):
+    for begin, end in pairwise(bounds):
         parts.add(measure(Batch([TEXTS[place] for place in order[begin:end]], Counter()), tools))
     assert result(parts) == result(whole)
     assert whole.longest is not None
@@ -133,7 +136,7 @@ def test_batches_are_bounded_and_hold_every_document(write_shard: Callable[..., 
 @pytest.mark.parametrize("texts", [[], [""], ["", "ö", ""]])
 def test_a_batch_is_one_buffer_of_utf_8(texts: list[str]):
     data, offsets = Batch(texts, Counter()).buffers
-    assert [data[b:e].tobytes().decode() for b, e in zip(offsets, offsets[1:], strict=False)] == texts
+    assert [data[b:e].tobytes().decode() for b, e in pairwise(offsets)] == texts
 
 
 def test_what_the_settings_name_is_opened_before_any_shard(settings_of, write_shard, tmp_path: Path):
@@ -149,7 +152,11 @@ def test_toxicity_is_of_the_english_documents(settings_of, tmp_path: Path):
     rude, kind = ["you silly rotten fool"] * 12, ["what a dear old friend"] * 12
     linear.train(rude + kind, [True] * 12 + [False] * 12, seed=0).save(tmp_path / "toxicity")
     settings = settings_of(measures=["languages", "toxicity"], classifier=str(tmp_path / "toxicity"), toxicity_share=1)
-    texts = ["What a silly rotten fool he is, a rotten silly fool.", "Am Abend sitzen die Freunde im Garten.", "A dear old friend of mine."]
+    texts = [
+        "What a silly rotten fool he is, a rotten silly fool.",
+        "Am Abend sitzen die Freunde im Garten.",
+        "A dear old friend of mine.",
+    ]
     counts = measure(Batch(texts, Counter()), tools_of(settings)).counts
     assert counts["toxicity/scored"] == 2
     assert counts["toxicity/toxic"] == 1

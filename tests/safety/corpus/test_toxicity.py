@@ -18,7 +18,9 @@ from paddock.safety.corpus.batch import Batch
 class Shouting:
     """Finds the share of capitals of a line toxic."""
 
-    about = {"kind": "stub"}
+    @property
+    def about(self) -> dict[str, str]:
+        return {"kind": "stub"}
 
     def probabilities(self, lines: Sequence[str]) -> np.ndarray:
         return np.array([sum(c.isupper() for c in line) / max(len(line), 1) for line in lines])
@@ -121,7 +123,7 @@ def test_rows_are_read_packed_or_not_by_their_columns(tmp_path: Path):
 
 def test_a_missing_column_is_named_with_the_nearest(tmp_path: Path):
     (tmp_path / "a.csv").write_text("tweet,class\na,0\n")
-    with pytest.raises(DataError, match="no column 'tweets'.*Did you mean \"tweet\""):
+    with pytest.raises(DataError, match=r"no column 'tweets'.*Did you mean \"tweet\""):
         linear.read_rows(tmp_path / "a.csv", "tweets", "class", frozenset("0"))
 
 

@@ -111,9 +111,7 @@ def table(benchmarks: Benchmarks, longest: NDArray[np.int32], tokenizer: str | N
     for place, name in enumerate(benchmarks.names):
         samples = slice(benchmarks.bounds[place], benchmarks.bounds[place + 1])
         scores = benchmarks.scores[samples]
-        by_length = {
-            str(length): _at_length(_shares(benchmarks, longest, length)[samples], scores) for length in LENGTHS
-        }
+        by_length = {str(length): _at_length(_shares(benchmarks, longest, length)[samples], scores) for length in LENGTHS}
         paying = [length for length in LENGTHS if by_length[str(length)]["evidence"]]
         found[name] = {
             "samples": len(scores),

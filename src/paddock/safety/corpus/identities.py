@@ -54,9 +54,7 @@ def read_descriptors(path: str | None, keep_case: bool = False) -> Descriptors:
     Raises DataError for a file of another form.
     """
     raw = _own_axes() if path is None else _published_axes(Path(path))
-    axes = {
-        axis: tuple(dict.fromkeys(term if keep_case else term.lower() for term in terms)) for axis, terms in raw.items()
-    }
+    axes = {axis: tuple(dict.fromkeys(term if keep_case else term.lower() for term in terms)) for axis, terms in raw.items()}
     known = {term.lower() for term in axes.get(KEPT_IN, ())}
     dropped = tuple(term for term in axes.get(DROPPED_FROM, ()) if term.lower() in known)
     axes |= {axis: tuple(term for term in axes[axis] if term not in dropped) for axis in axes if axis == DROPPED_FROM}

@@ -72,7 +72,7 @@ def _end_of_match(
 
 
 @compiled
-def count_terms(
+def count_terms(  # noqa: PLR0912, PLR0915 (one loop: a function for a part of it costs two thirds of the speed)
     data: Bytes,
     offsets: Ints,
     counted: NDArray[np.bool_],
@@ -95,12 +95,12 @@ def count_terms(
     letters or a run of digits; each is hashed, and only where `slots` knows the hash are the terms that begin so compared.
     `longest_only` takes the longest term at a place and goes on behind it.
     """
-    documents, terms, mask = len(offsets) - 1, len(term_offsets) - 1, np.uint64(len(slots) - 1)
+    documents, mask = len(offsets) - 1, np.uint64(len(slots) - 1)
     groups = np.zeros(documents, np.uint64)
     words = np.zeros(documents, np.int64)
     has_number = np.zeros(documents, np.bool_)
-    term_documents = np.zeros(terms, np.int64)
-    last_seen = np.full(terms, -1, np.int64)
+    term_documents = np.zeros(len(term_groups), np.int64)
+    last_seen = np.full(len(term_groups), -1, np.int64)
     for document in range(documents):
         place, end = offsets[document], offsets[document + 1]
         found, word_count, free_from, searched = np.uint64(0), 0, place, counted[document]
@@ -144,32 +144,20 @@ def count_terms(
                 continue
             longest, longest_term = begin, -1
             for term in range(firsts[slot], firsts[slot + 1]):
-                stop = _end_of_match(
-                    data,
-                    begin,
-                    end,
-                    term_bytes,
-                    term_offsets[term],
-                    term_offsets[term + 1],
-                    fold,
-                    term_exact[term],
-                    loose_hyphens,
-                )
-                if stop < 0 or _cuts_a_run(data, stop, end, classes, is_wide_letter):
+                first, last, exact = term_offsets[term], term_offsets[term + 1], term_exact[term]
+                stop = _end_of_match(data, begin, end, term_bytes, first, last, fold, exact, loose_hyphens)
+                if (stop <= longest and longest_only) or stop < 0 or _cuts_a_run(data, stop, end, classes, is_wide_letter):
                     continue
                 if longest_only:
-                    if stop > longest:
-                        longest, longest_term = stop, term
+                    longest, longest_term, free_from = stop, term, stop
                 elif last_seen[term] != document:
                     last_seen[term] = document
                     term_documents[term] += 1
                     found |= term_groups[term]
-            if longest_term >= 0:
-                free_from = longest
-                if last_seen[longest_term] != document:
-                    last_seen[longest_term] = document
-                    term_documents[longest_term] += 1
-                    found |= term_groups[longest_term]
+            if longest_term >= 0 and last_seen[longest_term] != document:
+                last_seen[longest_term] = document
+                term_documents[longest_term] += 1
+                found |= term_groups[longest_term]
         groups[document], words[document] = found, word_count
     return groups, words, has_number, term_documents
 
@@ -183,7 +171,7 @@ def _cuts_a_run(data: Bytes, stop: int, end: int, classes: Bytes, is_wide_letter
     following = _class_at(data, stop, end, classes, is_wide_letter) & 3
     if last == WIDE:  # terms end in letters, also beyond ASCII
         return following == LETTER
-    return last != OTHER and following == last
+    return bool(last != OTHER and following == last)
 
 
 @compiled
@@ -277,7 +265,9 @@ def _begins_a_match(tokens: Ints, place: int, first: int, sample: Ints, start: i
     """Whether ten tokens are equal from here on, and those before them differ: else an earlier, longer match covers it."""
     if place > first and start > sample_first and tokens[place - 1] == sample[start - 1]:
         return False
-    for ahead in range(SEED_TOKENS):
+    for ahead in range(SEED_TOKENS):  # numba compiles no generator within all()
         if tokens[place + ahead] != sample[start + ahead]:
-            return False
-    return True
+            break
+    else:
+        return True
+    return False

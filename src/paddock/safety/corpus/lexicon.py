@@ -42,6 +42,21 @@ class Found(NamedTuple):
     term_documents: NDArray[np.int64]
 
 
+class Tables(NamedTuple):
+    """Terms in order of the hash of their first word: `slots[hash]` is a number k, terms `firsts[k]` to `firsts[k + 1]`.
+
+    Term t, numbered `order[t]` by the user, is `text[offsets[t]:offsets[t + 1]]`.
+    """
+
+    order: NDArray[np.int64]
+    slots: NDArray[np.int16]
+    firsts: NDArray[np.int64]
+    text: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    groups: NDArray[np.uint64]
+    exact: NDArray[np.bool_]
+
+
 @dataclass(frozen=True)
 class Lexicon:
     """Terms, and how they are matched: the choices that the paper leaves open.
@@ -60,31 +75,38 @@ class Lexicon:
 
         data, offsets = batch.buffers
         searched = np.ones(len(batch.texts), np.bool_) if counted is None else counted
-        tables = character_tables()
-        term_order, *term_tables = self._tables
+        tables = self._tables
         groups, words, has_number, in_order = kernels.count_terms(
-            data, offsets, searched, *tables, *term_tables, self.hyphens == "or space", self.overlap == "longest"
+            data,
+            offsets,
+            searched,
+            *character_tables(),
+            tables.slots,
+            tables.firsts,
+            tables.text,
+            tables.offsets,
+            tables.groups,
+            tables.exact,
+            self.hyphens == "or space",
+            self.overlap == "longest",
         )
         term_documents = np.empty_like(in_order)
-        term_documents[term_order] = in_order
+        term_documents[tables.order] = in_order
         return Found(groups, words, has_number, term_documents)
 
     @cached_property
-    def _tables(self) -> tuple[NDArray[np.generic], ...]:
-        """Terms in order of the hash of their first word: `slots[hash]` is a number k, terms `firsts[k]` to `firsts[k + 1]`."""
+    def _tables(self) -> Tables:
         encoded = [(term.text if term.exact else _lower(term.text)).encode() for term in self.terms]
         hashes = [slot_of(_first_word(_lower(term.text))) for term in self.terms]
         order = sorted(range(len(self.terms)), key=hashes.__getitem__)
         used = sorted(set(hashes))
         slots = np.full(SLOTS, -1, np.int16)
         slots[used] = np.arange(len(used))
-        firsts = np.searchsorted([hashes[place] for place in order], [*used, SLOTS])
-        joined = b"".join(encoded[place] for place in order) + b"\0"  # never empty
-        return (
+        return Tables(
             np.array(order, np.int64),
             slots,
-            firsts.astype(np.int64),
-            np.frombuffer(joined, np.uint8),
+            np.searchsorted([hashes[place] for place in order], [*used, SLOTS]).astype(np.int64),
+            np.frombuffer(b"".join(encoded[place] for place in order) + b"\0", np.uint8),  # never empty
             np.cumsum([0, *(len(encoded[place]) for place in order)]).astype(np.int64),
             np.array([self.terms[place].groups for place in order], np.uint64),
             np.array([self.terms[place].exact for place in order], np.bool_),

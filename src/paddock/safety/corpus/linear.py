@@ -25,6 +25,7 @@ from paddock.statistics import wilson_interval
 CLASSIFIER_FILE: Final = "classifier.json"
 WEIGHTS_FILE: Final = "weights.npy"
 FEATURES: Final = 2**18
+WORD: Final = r"\w+"
 HELD_OUT: Final = 0.1
 HATECHECK: Final = "HateCheck (Röttger et al. 2021)"
 
@@ -57,7 +58,8 @@ class LinearClassifier:
         if not lines:
             return np.empty(0)
         logits = _features(lines) @ self.weights[:-1].astype(np.float64) + float(self.weights[-1])
-        return 1 / (1 + np.exp(-logits))
+        shares: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
+        return shares
 
 
 def train(texts: Sequence[str], toxic: Sequence[bool], seed: int) -> LinearClassifier:
@@ -70,7 +72,9 @@ def train(texts: Sequence[str], toxic: Sequence[bool], seed: int) -> LinearClass
     model = LogisticRegression(C=10.0, max_iter=1000, class_weight="balanced").fit(features[~held_out], labels[~held_out])
     weights = np.append(model.coef_[0], model.intercept_[0]).astype(np.float32)
     classifier = LinearClassifier(weights, {})
-    right = (classifier.probabilities([t for t, held in zip(texts, held_out, strict=True) if held]) >= 0.5) == labels[held_out]
+    right = (classifier.probabilities([t for t, held in zip(texts, held_out, strict=True) if held]) >= 0.5) == labels[
+        held_out
+    ]
     about = {
         "kind": "linear",
         "features": "words and pairs of words, hashed",
@@ -132,4 +136,4 @@ def _features(lines: Sequence[str]) -> Any:
     """Hashed words and pairs of words of each line, a sparse matrix (lines, features) of unit rows."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    return HashingVectorizer(n_features=FEATURES, ngram_range=(1, 2), token_pattern=r"(?u)\w+").transform(lines)
+    return HashingVectorizer(n_features=FEATURES, ngram_range=(1, 2), token_pattern=WORD).transform(lines)

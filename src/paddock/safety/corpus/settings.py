@@ -25,7 +25,9 @@ class CorpusSettings(StageSettings):
         MEASURES, description="of pronouns, identities, languages, toxicity, duplicates, personal data"
     )
     descriptors: str | None = Field(None, description="HolisticBias' descriptors.json; none: the project's own list")
-    overlap: Overlap = Field("all", description='"all" counts terms within longer ones too; "longest" takes the longest term')
+    overlap: Overlap = Field(
+        "all", description='"all" counts terms within longer ones too; "longest" takes the longest term'
+    )
     hyphens: Hyphens = Field("as written", description='"or space" takes hyphen and space in a descriptor for each other')
     match_case: bool = Field(False, description="whether descriptors of a file are matched in the case that they have there")
     words_in: Literal["all", "english"] = Field(
@@ -37,7 +39,9 @@ class CorpusSettings(StageSettings):
     )
     toxicity_share: float = Field(0.1, gt=0, le=1, description="share of the English documents that is scored (paper: 0.1)")
     score_empty_lines: bool = Field(False, description="whether lines without text count towards a document's toxicity")
-    tokenizer: str | None = Field(None, description="a tokenizer's folder, to count tokens and find contamination; else words")
+    tokenizer: str | None = Field(
+        None, description="a tokenizer's folder, to count tokens and find contamination; else words"
+    )
     benchmarks: tuple[str, ...] = Field(
         (), description='files of benchmark samples, {"text": ..., "score": ...}: how far the corpus holds them (paper A.6)'
     )
