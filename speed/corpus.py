@@ -39,6 +39,7 @@ from paddock.safety.corpus import identities, pronouns, scan
 from paddock.safety.corpus.batch import Batch, read_batches
 from paddock.safety.corpus.lexicon import Lexicon
 from paddock.safety.corpus.settings import MEASURES, CorpusSettings
+from paddock.text.language_id import LanguageIdentifier
 from paddock.text.readers import read_documents
 
 QUESTIONS = ("kernel", "file", "memory", "scaling", "ray")
@@ -199,6 +200,8 @@ def file(texts: list[str], options: argparse.Namespace, folder: Path) -> None:
     few = texts[: max(len(texts) // 6, 1)]
     small = write(few, folder / "few.jsonl")
     languages = {"Paddock: languages": lambda: scan.scan_shard(str(small), settings_of([small], options, ("languages",)))}
+    identifier = LanguageIdentifier()
+    languages["fasttext-predict, a text at a time"] = lambda: [identifier.identify(text) for text in few]
     if find_spec("datatrove"):
         languages["datatrove: LanguageFilter"] = datatrove_filter(few)
     else:

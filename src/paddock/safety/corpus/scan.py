@@ -29,9 +29,9 @@ from paddock.run_dir import atomic_write, hash_of, to_json
 from paddock.safety.corpus import contamination, identities, languages, personal_data, pronouns, totals, toxicity
 from paddock.safety.corpus.batch import Batch, read_batches
 from paddock.safety.corpus.classifiers import open_classifier
+from paddock.safety.corpus.language_model import LanguageModel
 from paddock.safety.corpus.lexicon import Lexicon, Term
 from paddock.safety.corpus.settings import CorpusSettings
-from paddock.text.language_id import LanguageIdentifier
 from paddock.text.tokenizer import Tokenizer
 
 FIRST_AXIS: Final = len(pronouns.BITS)
@@ -78,9 +78,9 @@ class Tools:
         return Lexicon(terms, self.settings.overlap, self.settings.hyphens)
 
     @cached_property
-    def identifier(self) -> LanguageIdentifier:
+    def language_model(self) -> LanguageModel:
         """The identifier of languages."""
-        return LanguageIdentifier(self.settings.language_threshold)
+        return LanguageModel(self.settings.language_threshold)
 
     @cached_property
     def classifier(self) -> toxicity.LineClassifier:
@@ -114,7 +114,7 @@ def measure(batch: Batch, tools: Tools) -> Tally:
     tally = Tally(counts)
     is_english = np.ones(len(batch.texts), np.bool_)
     if "languages" in settings.measures:
-        codes = [tools.identifier.identify(text)[0] for text in batch.texts]
+        codes, _ = tools.language_model.identify(*batch.buffers)
         is_english = np.array([code == "en" for code in codes])
         counts.update(languages.count(codes))
     counted = is_english if settings.words_in == "english" else None
@@ -180,7 +180,7 @@ def open_all(tools: Tools) -> None:
     """Make the tools that the settings need, so that what is missing is said before any work."""
     _ = tools.lexicon, tools.tokenizer, tools.benchmarks
     if "languages" in tools.settings.measures:
-        _ = tools.identifier
+        _ = tools.language_model
     if "toxicity" in tools.settings.measures:
         _ = tools.classifier
 
