@@ -230,9 +230,8 @@ def memory(texts: list[str], options: argparse.Namespace, folder: Path) -> None:
                 if written >= megabytes * 1e6:
                     break
         command = [sys.executable, __file__, "--peak", str(path)]
-        print(
-            f"  {megabytes:>6} MB: peak {subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()} MB"
-        )
+        peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        print(f"  {megabytes:>6} MB: peak {peak} MB")
         path.unlink()
 
 

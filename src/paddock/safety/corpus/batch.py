@@ -27,12 +27,11 @@ class Batch:
     @cached_property
     def buffers(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The texts as UTF-8 in one buffer, shape (bytes,), and where each begins and the last ends, (documents + 1,): the
-        layout of a string column of Arrow, three times as fast as Arrow makes one of a list."""
-        data = "".join(self.texts).encode()
-        sizes = [len(text) if text.isascii() else len(text.encode()) for text in self.texts]
-        starts = np.zeros(len(sizes) + 1, np.int64)
-        np.cumsum(sizes, out=starts[1:])
-        return np.frombuffer(data, np.uint8), starts
+        layout of a string column of Arrow, and made faster than Arrow makes one of a list."""
+        encoded = [text.encode() for text in self.texts]
+        starts = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(text) for text in encoded], out=starts[1:])
+        return np.frombuffer(b"".join(encoded), np.uint8), starts
 
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
