@@ -86,7 +86,8 @@ def dialog_text(dialog: Dialog) -> str:
 
 
 def encode_dialog(tokenizer: Tokenizer, dialog: Dialog) -> Encoded:
-    """Ids and loss mask, of equal length, of a dialog that ends with an answer. Answers and their EOS bear loss.
+    """Ids and loss mask, of equal length, of a dialog that ends with an answer. Answers and their EOS bear loss; where the
+    dialog's `loss` is "last", those of the last answer alone.
 
     Raises DataError for a dialog that `turns` refuses or that ends with the user.
     """
@@ -124,12 +125,13 @@ def encode_dialogs(tokenizer: Tokenizer, dialogs: Iterable[Dialog]) -> Iterator[
                 raise DataError(_name_of(dialog), "ends with the user", mend="A dialog to learn from ends with an answer")
         questions = iter(tokenizer.encode_batch([q for pair in pairs for q, _ in pair], bos=True))
         answers = iter(tokenizer.encode_batch([f"{a} " for pair in pairs for _, a in pair], eos=True))
-        for pair in pairs:
+        for dialog, pair in zip(chunk, pairs, strict=True):
             ids: list[int] = []
             loss_mask: list[bool] = []
-            for question, answer in islice(zip(questions, answers, strict=False), len(pair)):
+            for turn, (question, answer) in enumerate(islice(zip(questions, answers, strict=False), len(pair)), start=1):
                 ids += question + answer
-                loss_mask += [False] * len(question) + [True] * len(answer)
+                bears_loss = dialog.loss == "all" or turn == len(pair)
+                loss_mask += [False] * len(question) + [bears_loss] * len(answer)
             yield Encoded(ids, loss_mask)
 
 

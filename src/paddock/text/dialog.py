@@ -8,10 +8,12 @@ from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
 Domain = Literal["helpfulness", "safety"]
+Loss = Literal["all", "last"]
 PreferenceRating = Literal["significantly", "better", "slightly", "negligibly"]
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 DOMAINS: tuple[Domain, ...] = ("helpfulness", "safety")
+LOSSES: tuple[Loss, ...] = ("all", "last")
 PREFERENCE_RATINGS: tuple[PreferenceRating, ...] = ("significantly", "better", "slightly", "negligibly")
 
 
@@ -27,13 +29,15 @@ class Message:
 class Dialog:
     """A conversation: an optional system message, then user and assistant in turn.
 
-    A dialog that ends with the user is a prompt; one that ends with the assistant is a demonstration.
+    A dialog that ends with the user is a prompt; one that ends with the assistant is a demonstration. `loss` says which of
+    its answers are learnt from: all, or the last alone (paper section 3.3).
     """
 
     messages: tuple[Message, ...]
     id: str | None = None
     domain: Domain | None = None
     risk_category: str | None = None
+    loss: Loss = "all"
     source: str = field(default="", compare=False)  # "file:line", where it was read
 
     @property

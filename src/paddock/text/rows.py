@@ -10,6 +10,7 @@ from paddock.errors import did_you_mean
 from paddock.text.chat_format import tag_in
 from paddock.text.dialog import (
     DOMAINS,
+    LOSSES,
     PREFERENCE_RATINGS,
     Dialog,
     Message,
@@ -151,7 +152,7 @@ def parse_transcript(text: str, field: str = "transcript") -> list[Message]:
             turns[-1][1].append(content.strip())
         else:
             turns.append((role, [content.strip()]))
-    return [Message(role, _content("\n\n".join(filter(None, contents)), field)) for role, contents in turns]
+    return [Message(role, content_of("\n\n".join(filter(None, contents)), field)) for role, contents in turns]
 
 
 def _messages(row: Row) -> list[Message]:
@@ -171,7 +172,7 @@ def _messages(row: Row) -> list[Message]:
         turns = row["turns"]
         if not isinstance(turns, list) or not turns:
             raise RowError("wrong type", "a list of user messages was expected", field="turns")
-        return [Message("user", _content(turns[0], "turns[0]"))]
+        return [Message("user", content_of(turns[0], "turns[0]"))]
     raise _unknown_form(row, DIALOG_KEYS)
 
 
@@ -194,20 +195,20 @@ def _instruction(row: Row) -> list[Message]:
         if not isinstance(instances, list) or not instances or not isinstance(instances[0], dict):
             raise RowError("wrong type", "a list of objects was expected", field="instances")
         filled, where = instances[0], "instances[0]."
-    question = _content(row["instruction"], "instruction")
+    question = content_of(row["instruction"], "instruction")
     if given := filled.get("input"):
-        question += "\n\n" + _content(given, f"{where}input")
-    answer = [Message("assistant", _content(filled["output"], f"{where}output"))] if "output" in filled else []
+        question += "\n\n" + content_of(given, f"{where}input")
+    answer = [Message("assistant", content_of(filled["output"], f"{where}output"))] if "output" in filled else []
     return [Message("user", question), *answer]
 
 
 def _prompt_part(value: Any, field: str) -> list[Message]:
-    return [Message("user", _content(value, field))] if isinstance(value, str) else _message_list(value, field)
+    return [Message("user", content_of(value, field))] if isinstance(value, str) else _message_list(value, field)
 
 
 def _reply_part(value: Any, field: str) -> list[Message]:
     if isinstance(value, str):
-        return [Message("assistant", _content(value, field))]
+        return [Message("assistant", content_of(value, field))]
     return _message_list(value if isinstance(value, list) else [value], field)
 
 
@@ -229,7 +230,7 @@ def _message_list(value: Any, field: str) -> list[Message]:
         if role is None:
             raise _not_one_of(item[role_key], ROLE_NAMES, f"{where}.{role_key}")
         if not (role == "system" and item[content_key] == ""):
-            messages.append(Message(role, _content(item[content_key], f"{where}.{content_key}")))
+            messages.append(Message(role, content_of(item[content_key], f"{where}.{content_key}")))
     return messages
 
 
@@ -250,7 +251,8 @@ def _text(value: Any, field: str) -> str:
     return value
 
 
-def _content(value: Any, field: str) -> str:
+def content_of(value: Any, field: str) -> str:
+    """A message's text. Raises RowError where `value` is none, or holds a tag of the chat format."""
     text = _text(value, field)
     if tag := tag_in(text):
         raise RowError(
@@ -275,6 +277,7 @@ def _dialog(messages: list[Message], row: Row) -> Dialog:
         None if name is None else str(name),
         _one_of(row, "domain", DOMAINS),
         _optional(row, "risk_category", str),
+        _one_of(row, "loss", LOSSES) or "all",
     )
 
 
