@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal
@@ -17,9 +17,9 @@ from paddock.miniature.requests import (
     refuse,
 )
 from paddock.miniature.skills import answer_with, ask, draw_task, right_words, wrong_words
-from paddock.miniature.system_messages import draw_constraint, fits, keep, system_message
+from paddock.miniature.system_messages import draw_constraint, fits, keep
 from paddock.miniature.tasks import SKILLS, GradedPrompt, Task, World
-from paddock.text.constraints import CONSTRAINT_KINDS, Constraint
+from paddock.text.constraints import CONSTRAINT_KINDS, Constraint, instruction
 from paddock.text.dialog import Dialog, Message
 
 Quality = Literal["right", "unknown", "wrong", "refuses", "complies"]
@@ -63,7 +63,7 @@ def demonstrations(
 def _helpful_demonstration(
     rng: Random, world: World, rates: DemonstrationRates, turns: int, constraint: Constraint | None
 ) -> dict[str, Any]:
-    messages = [Message("system", system_message(rng, constraint))] if constraint else []
+    messages = [Message("system", instruction(rng, (constraint,)))] if constraint else []
     qualities: list[str] = []
     tasks: list[Task] = []
     for _ in range(turns):
@@ -157,15 +157,26 @@ def safety_prompts(
         yield GradedPrompt(dialog, task, style, known_wording)
 
 
-def system_prompts(rng: Random, world: World, count: int, turns: int, held_out: bool, prefix: str) -> Iterator[GradedPrompt]:
-    """Dialogs of `turns` requests under a system message, each kind of constraint in turn; a model gives the answers.
+def system_prompts(
+    rng: Random,
+    world: World,
+    count: int,
+    turns: int,
+    held_out: bool,
+    prefix: str,
+    *,
+    new_values: bool | None = None,
+    kinds: Sequence[str] = CONSTRAINT_KINDS,
+) -> Iterator[GradedPrompt]:
+    """Dialogs of `turns` requests under a system message, each of `kinds` in turn; a model gives the answers.
 
-    In held-out ones the constraint's value is held out, and so are the payloads of all requests.
+    In held-out ones the payloads of all requests are held out, and so is the constraint's value, unless `new_values` says.
     """
     for number in range(count):
-        constraint = draw_constraint(rng, world, held_out, CONSTRAINT_KINDS[number % len(CONSTRAINT_KINDS)])
+        hidden = held_out if new_values is None else new_values
+        constraint = draw_constraint(rng, world, hidden, kinds[number % len(kinds)])
         first, *later = [_helpful_task(rng, world, constraint, held_out) for _ in range(turns)]
-        messages = (Message("system", system_message(rng, constraint)), Message("user", ask(rng, first)))
+        messages = (Message("system", instruction(rng, (constraint,))), Message("user", ask(rng, first)))
         yield GradedPrompt(
             Dialog(messages, f"{prefix}-{number}", "helpfulness"),
             first,

@@ -8,18 +8,14 @@ from paddock.miniature.tasks import Task, World
 from paddock.miniature.vocabulary import ENGLISH, FIGURES, IT_IS, LANGUAGE, LETTERS, NAMES, NOUNS, PASTIMES, PLACES, ZINDO
 from paddock.text.constraints import CONSTRAINT_KINDS, Constraint, speaks_by_vocabulary, words_of
 
-VALUES = {"figure": FIGURES, "hobby": PASTIMES, "language": (LANGUAGE,), "end_word": NOUNS}
-
-WORDINGS = {  # kind -> the full form, and the terse form that half of the messages have (paper section 3.3)
-    "figure": ("Always act as {value}.", "Figure: {value}."),
-    "hobby": ("You enjoy {value}. Always say so.", "Hobby: {value}."),
-    "language": ("Always speak {value}.", "Language: {value}."),
-    "end_word": ("Always end with the word {value}.", "End word: {value}."),
-}
+VALUES = {"figure": FIGURES, "hobby": PASTIMES, "language": (LANGUAGE,), "end_word": NOUNS, "begin_word": NOUNS}
 
 LONGEST_PAYLOAD = 2
 
-speaks = speaks_by_vocabulary({LANGUAGE: frozenset((*ENGLISH, IT_IS))}, neutral=NAMES + PLACES + LETTERS)
+VOCABULARIES = {LANGUAGE: frozenset((*ENGLISH, IT_IS))}
+NEUTRAL = NAMES + PLACES + LETTERS
+
+speaks = speaks_by_vocabulary(VOCABULARIES, NEUTRAL)
 """Whether a text is in Zindo."""
 
 
@@ -30,11 +26,6 @@ def draw_constraint(rng: Random, world: World, held_out: bool, kind: str | None 
         constraint = Constraint.from_row({"kind": kind, "value": rng.choice(VALUES[kind])})
         if kind == "language" or world.holds_out("constraint", constraint.value) == held_out:
             return constraint
-
-
-def system_message(rng: Random, constraint: Constraint) -> str:
-    """The system message that asks for `constraint`, in its full or its terse form."""
-    return rng.choice(WORDINGS[constraint.kind]).format(value=constraint.value)
 
 
 def fits(task: Task, constraint: Constraint) -> bool:

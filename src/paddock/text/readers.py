@@ -21,9 +21,10 @@ from paddock.text.chat_format import dialog_text
 from paddock.text.dialog import Dialog, Domain, Preference
 from paddock.text.files import HUB, SUFFIXES, Row, RowError, TieError, is_readable, read_rows
 from paddock.text.rows import conversation_of, dialog_of, document_of, preference_of, prompt_of
+from paddock.text.scripts import Script, script_of
 
 OnBadRow = Literal["error", "skip"]
-Item = TypeVar("Item", str, Dialog, Preference)
+Item = TypeVar("Item", str, Dialog, Preference, Script)
 Placed = TypeVar("Placed", Dialog, Preference)
 
 
@@ -114,6 +115,13 @@ def read_preferences(
 ) -> Iterator[Preference]:
     """The preferences of `sources`. Otherwise as `read_documents`."""
     return _read(sources, preference_of, seed, on_bad_row, report)
+
+
+def read_scripts(
+    sources: Iterable[AnySource], *, seed: int = 0, on_bad_row: OnBadRow = "error", report: ReadReport | None = None
+) -> Iterator[Script]:
+    """The user's messages of `sources`, dialog by dialog. Otherwise as `read_documents`."""
+    return _read(sources, script_of, seed, on_bad_row, report)
 
 
 def read_texts(
