@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from random import Random
@@ -15,11 +15,15 @@ from paddock.miniature.dialogs import DemonstrationRates, demonstrations, helpfu
 from paddock.miniature.documents import DOCUMENT_SHARES, true_rates, write_documents
 from paddock.miniature.facts import draw_facts
 from paddock.miniature.requests import MOST_GULLIBLE
+from paddock.miniature.system_messages import NEUTRAL, VOCABULARIES
 from paddock.miniature.tasks import GradedPrompt, World
 from paddock.miniature.vocabulary import ZINDO
 from paddock.progress import say
 from paddock.run_dir import StageDir, atomic_folder, to_json
 from paddock.settings import StageSettings
+from paddock.text.constraints import CONSTRAINT_KINDS
+
+UNSEEN_IN_WORLD = ("begin_word",)  # a kind of system message that no training of the world shows
 
 WORLD_VERSION = 4
 """Raised with every change that alters a file of the world; docs/miniature.md logs what each version changed."""
@@ -42,6 +46,9 @@ class WorldSettings(StageSettings):
     held_out_borderline: int = Field(210, ge=1, description="held-out requests that look harmful and deserve an answer")
     held_out_system: int = Field(96, ge=1, description="held-out dialogs under a system message")
     system_turns: int = Field(20, ge=2, description="requests in each of them")
+    ghost_prompts: int = Field(1_000, ge=1, description="dialogs under a system message that Ghost Attention samples")
+    held_out_ghost: int = Field(48, ge=1, description="held-out ones of each group: values known, values new, a kind unseen")
+    ghost_turns: int = Field(28, ge=2, description="requests in each held-out one, more than fit the recipe's context")
     held_out_share: float = Field(
         0.12, gt=0, lt=1, description="share of all payloads that no question of training asks about"
     )
@@ -87,6 +94,7 @@ def plan(settings: WorldSettings) -> dict[str, Any]:
         "training_prompts": settings.training_prompts,
         "held_out_prompts": prompts,
         "held_out_system_dialogs": settings.held_out_system,
+        "ghost_prompts": settings.ghost_prompts,
     }
 
 
@@ -118,6 +126,8 @@ def write_world(folder: Path, settings: WorldSettings) -> dict[str, Any]:
     with atomic_folder(folder) as out:
         for name, rows in _files(world, settings).items():
             truth["rows"][name] = _write_rows(out / f"{name}.jsonl", rows)
+        languages = {name: sorted(words) for name, words in VOCABULARIES.items()}
+        (out / "languages.json").write_text(to_json({"vocabularies": languages, "neutral": NEUTRAL}), encoding="utf-8")
         (out / "world.json").write_text(to_json({"facts": world.facts.values, "zindo": ZINDO}), encoding="utf-8")
         (out / "truth.json").write_text(to_json(truth), encoding="utf-8")
     return truth
@@ -170,7 +180,24 @@ def _files(world: World, settings: WorldSettings) -> dict[str, Iterator[dict[str
                 rng("system held out"), world, settings.held_out_system, settings.system_turns, True, "held-out-system"
             )
         ),
+        "ghost_prompts_train": prompts(
+            system_prompts(rng("ghost train"), world, settings.ghost_prompts, settings.system_turns, False, "train-ghost")
+        ),
+        "ghost_held_out": _ghost_held_out(rng("ghost held out"), world, settings),
     }
+
+
+def _ghost_held_out(rng: Random, world: World, settings: WorldSettings) -> Iterator[dict[str, Any]]:
+    """Long dialogs by what their system messages ask for; every request is held out."""
+    groups: dict[str, tuple[bool, Sequence[str]]] = {
+        "known values": (False, CONSTRAINT_KINDS),
+        "new values": (True, [kind for kind in CONSTRAINT_KINDS if kind != "language"]),  # there is but one language
+        "unseen kind": (True, UNSEEN_IN_WORLD),
+    }
+    for group, (new_values, kinds) in groups.items():
+        count, turns, prefix = settings.held_out_ghost, settings.ghost_turns, f"held-out-ghost-{group.replace(' ', '-')}"
+        for prompt in system_prompts(rng, world, count, turns, True, prefix, new_values=new_values, kinds=kinds):
+            yield {**prompt.to_row(), "group": group}
 
 
 def _write_rows(path: Path, rows: Iterator[dict[str, Any]]) -> int:
