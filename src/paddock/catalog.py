@@ -105,6 +105,18 @@ def _ppo() -> Stage:
     return Stage(ppo_settings.PpoSettings, ppo_settings.plan, ppo.run, is_parallel=True)
 
 
+def _ghost_attention() -> Stage:
+    from paddock.stages import ghost_attention
+
+    return Stage(ghost_attention.GhostAttentionSettings, ghost_attention.plan, ghost_attention.run)
+
+
+def _consistency() -> Stage:
+    from paddock.stages import consistency
+
+    return Stage(consistency.ConsistencySettings, consistency.plan, consistency.run)
+
+
 def _evaluate_world() -> Stage:
     from paddock.stages import evaluate_world
 
@@ -122,6 +134,8 @@ STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when a
     "rejection": _rejection,
     "rlhf": _rlhf,
     "ppo": _ppo,
+    "ghost-attention": _ghost_attention,
+    "consistency": _consistency,
     "evaluate-world": _evaluate_world,
 }
 STAGES = tuple(STAGE_LOADERS)

@@ -25,6 +25,8 @@ COMMANDS = {  # stage with model and data -> what its command says of itself
     "rejection": "Fine-tune on the best of a model's own replies, by reward (paper section 3.2.2).",
     "rlhf": "Make versions V1 to V5: rejection sampling, new preferences, new reward models (paper sections 3.2 and 4).",
     "ppo": "Raise a policy's reward, kept close to where it began (paper section 3.2.3).",
+    "ghost-attention": "Sample dialogs whose first instruction holds to the end, to fine-tune on (paper section 3.3).",
+    "consistency": "Measure at which turn models still keep an instruction (paper section 3.3, Table 30).",
     "evaluate-world": "Grade a model on the miniature world's held-out prompts.",
 }
 

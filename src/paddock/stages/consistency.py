@@ -1,0 +1,175 @@
+"""How long models keep an instruction that the first turn alone carries (paper section 3.3, Table 30, Figures 9 and 10).
+
+Each model goes through the same dialogs with its own answers as history, to the end of the script or of its context. Every
+reply is checked, by rule or by a judge. As people would, Table 30 asked about the attribute; `probe_every: 2` puts its
+questions ("What is your name?") on every second turn, and what the figures of other turns say is then of no use for a figure
+or a hobby, which a reply need not mention unasked.
+
+    dialogs/NAME.jsonl    every dialog, with a verdict a reply
+    attention.npz         Figure 10: a picture a model, of one dialog, the same for all: as `model` answered it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from paddock.backends.open import open_chat_model
+from paddock.errors import DataError
+from paddock.evaluate.attention import Attention, attention_of
+from paddock.evaluate.consistency import Course, figures, follow
+from paddock.evaluate.obedience import Obedience, read_speaks
+from paddock.model.generation import LocalChatModel
+from paddock.progress import say
+from paddock.protocols import Sampling
+from paddock.run_dir import StageDir, read_json_lines, write_json_lines
+from paddock.stages.instructions import ScriptSettings, instructed, lists_of, read
+from paddock.text.constraints import PROBES
+from paddock.text.scripts import Script, as_dialog
+
+PICTURES = "attention.npz"
+
+
+class ConsistencySettings(ScriptSettings):
+    """Which models, beside each other, and on which dialogs."""
+
+    model: str = Field(description="the folder of the model to check")
+    name: str = Field("model", description="what the report calls it")
+    others: dict[str, str] = Field(
+        default_factory=dict, description="models to stand beside it, by name: the baseline, a control"
+    )
+    dialogs: int | None = Field(None, ge=1, description="dialogs to take from the beginning of the data; None: all")
+    probe_every: int | None = Field(
+        None, ge=1, description="every so many turns the user asks about the attribute (Table 30: 2); None: never"
+    )
+    attention_dialogs: int = Field(8, ge=0, description="dialogs whose attention is measured (Figure 10)")
+
+    @field_validator("others")
+    @classmethod
+    def _named_as_files(cls, others: dict[str, str]) -> dict[str, str]:
+        if bad := [name for name in others if not name or "/" in name or name.startswith(".")]:
+            raise ValueError(f"names become files: {', '.join(bad)} cannot")
+        return others
+
+    @property
+    def models(self) -> dict[str, str]:
+        """All of them by name, those beside first."""
+        return {**self.others, self.name: self.model}
+
+    def inputs(self) -> list[str]:
+        """The dialogs, and the models."""
+        return list(dict.fromkeys([*super().inputs(), *self.models.values()]))
+
+
+def plan(settings: ConsistencySettings) -> dict[str, Any]:
+    """How many dialogs would be held, and how many turns they have, at most."""
+    scripts = read(settings)[: settings.dialogs]
+    turns = sum(len(script.turns) for script in scripts) * len(settings.models)
+    return {"models": len(settings.models), "dialogs": len(scripts) * len(settings.models), "replies": turns}
+
+
+def run(settings: ConsistencySettings, stage_dir: StageDir) -> dict[str, Any]:
+    """Hold the dialogs and measure. Returns the figures of `results.json`; a model that is done is not asked again."""
+    asked = open_chat_model(settings.model)
+    values = lists_of(settings, asked)
+    scripts = instructed(read(settings)[: settings.dialogs], values, settings.most_constraints, settings.seed)
+    scripts = [probed(script, settings.probe_every) for script in scripts]
+    judge = open_chat_model(settings.judge) if settings.judge else None
+    obedience = Obedience(read_speaks(settings.vocabularies), judge)
+    found = {name: courses_of(settings, name, scripts, obedience, stage_dir) for name in settings.models}
+    stage_dir.write_samples(
+        {"model": name, "prompt": row["messages"][:-1], "answer": row["messages"][-1]["content"]}
+        for name, courses in found.items()
+        for row in (course.to_row(settings.slot) for course in courses[:8])
+        if course_is_shown(row)
+    )
+    return {
+        "dialogs": len(scripts),
+        "consistency": {name: figures(courses) for name, courses in found.items()},
+        "ended": {name: ends_of(courses) for name, courses in found.items()},
+        "attention_to_system_by_turn": attention(settings, found[settings.name], stage_dir),
+    }
+
+
+def course_is_shown(row: dict[str, Any]) -> bool:
+    """Whether a dialog ends with an answer, to be shown as a sample."""
+    return bool(row["messages"][-1]["role"] == "assistant")
+
+
+def probed(script: Script, every: int | None) -> Script:
+    """The script with a question about its first constraint that has one on every so many turns (Table 30)."""
+    question = next((PROBES[constraint.kind] for constraint in script.constraints if constraint.kind in PROBES), None)
+    if every is None or question is None:
+        return script
+    turns = (question if turn % every == 0 else said for turn, said in enumerate(script.turns, start=1))
+    return replace(script, turns=tuple(turns))
+
+
+def courses_of(
+    settings: ConsistencySettings, name: str, scripts: Sequence[Script], obedience: Obedience, stage_dir: StageDir
+) -> list[Course]:
+    """The dialogs of the model called `name`: read, where they lie there whole, else held."""
+    file = stage_dir.path / "dialogs" / f"{name}.jsonl"
+    if not file.exists():
+        model = open_chat_model(settings.models[name])
+        sampling = Sampling(temperature=0, max_new_tokens=settings.max_new_tokens)
+
+        def told(turn: int, dialogs: int) -> None:
+            if turn % 5 == 1:
+                say(f"consistency: {name}, turn {turn}, {dialogs:,} dialogs")
+
+        courses = follow(model, scripts, obedience, sampling, settings.slot, told)
+        write_json_lines(file, (course.to_row(settings.slot) for course in courses))
+    rows = read_json_lines(file)
+    if len(rows) != len(scripts):
+        raise DataError(file, f"it holds {len(rows):,} dialogs, and there are {len(scripts):,}", mend="Remove the file")
+    return [course_from(script, row) for script, row in zip(scripts, rows, strict=True)]
+
+
+def course_from(script: Script, row: dict[str, Any]) -> Course:
+    """Read what `Course.to_row` wrote of `script`."""
+    replies = tuple(message["content"] for message in row["messages"] if message["role"] == "assistant")
+    return Course(script, replies, tuple(row["kept"]), row["ended"])
+
+
+def ends_of(courses: Sequence[Course]) -> dict[str, Any]:
+    """Why dialogs ended, and the mean number of their turns."""
+    reasons = [course.ended or "script" for course in courses]
+    turns = fmean(len(course.replies) for course in courses)
+    return {"turns": turns, **{reason: reasons.count(reason) for reason in sorted(set(reasons))}}
+
+
+def attention(settings: ConsistencySettings, courses: Sequence[Course], stage_dir: StageDir) -> dict[str, Any]:
+    """Write a picture a model, of the first dialog; return each one's mean maximum attention to the message by turn.
+
+    All models read the same dialogs. A turn's figure is the mean over those that got there.
+    """
+    told = [course for course in courses if course.script.instruction and course.replies][: settings.attention_dialogs]
+    if not told:
+        return {}
+    pictures: dict[str, Any] = {}
+    by_turn = {}
+    for place, (name, folder) in enumerate(settings.models.items()):
+        model = open_chat_model(folder)
+        read_by_it = [read_by(model, course, settings) for course in told]
+        pictures[f"picture{place}"] = read_by_it[0].picture
+        measured = [one.by_turn() for one in read_by_it]
+        turns = sorted({turn for one in measured for turn in one})
+        by_turn[name] = {str(turn): fmean(one[turn] for one in measured if turn in one) for turn in turns}
+    first = read_by_it[0]
+    pictures |= {"names": np.array(list(settings.models)), "system": np.array(first.system), "turns": first.turns}
+    with (stage_dir.path / PICTURES).open("wb") as file:
+        np.savez_compressed(file, **pictures)
+    return by_turn
+
+
+def read_by(model: LocalChatModel, course: Course, settings: ConsistencySettings) -> Attention:
+    """The attention of one model within a dialog that may be another's."""
+    script = replace(course.script, turns=course.script.turns[: len(course.replies)])
+    dialog = as_dialog(script, course.replies, settings.slot)
+    return attention_of(model.model, model.tokenizer, dialog, script, settings.slot)
