@@ -9,13 +9,17 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 from paddock.report.figures import ACCENT, FAINT, INCHES, INK, MUTED, ROUND_STEPS, STYLE, to_svg
 from paddock.report.wording import compact, percent
 
 STROKES = ((ACCENT, "-"), (INK, "-"), (MUTED, "--"), (MUTED, ":"))  # of the first line, the second, ...
 BINS = 20  # of a histogram from 0 to 1
+LEVELS = 8  # shades of attention
 DOT_AREA = 120.0  # square points of the largest dot
 
 
@@ -107,6 +111,44 @@ def reliability_figure(name: str, bins: Sequence[tuple[float, float, int]]) -> s
         axes.set_xlim(0.48, 1.02)
         _as_per_cent(axes)
         return to_svg(figure, name)
+
+
+def attention_figure(name: str, picture: NDArray[np.float32], tokens: int, span: tuple[int, int], brightest: float) -> str:
+    """A lower triangle of attentions (N, N), by place of the later token (down) and of the earlier one, of `tokens` in all.
+
+    Cells are of `LEVELS` shades from 0 to `brightest`; lines bound the columns of the tokens in `span`. Shades are drawn as
+    one shape each, of runs of like cells: a page takes no images.
+    """
+    bins = len(picture)
+    levels = np.ceil(picture / brightest * LEVELS).clip(0, LEVELS).astype(int)
+    edges = np.linspace(0, -(-tokens // bins) * bins, bins + 1)
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(INCHES[0], INCHES[0]), layout="constrained")
+        axes = figure.add_subplot()
+        for level in range(1, LEVELS + 1):
+            if boxes := [
+                _box(edges[begin], edges[row], edges[end], edges[row + 1])
+                for row in range(bins)
+                for begin, end in _runs(levels[row] == level)
+            ]:
+                axes.add_patch(PathPatch(Path.make_compound_path(*boxes), color=ACCENT, alpha=level / LEVELS, linewidth=0))
+        for place in span:
+            axes.axvline(place, color=INK, linewidth=0.6, linestyle=":")
+        axes.set_xlim(0, tokens)
+        axes.set_ylim(tokens, 0)
+        axes.set_xlabel("earlier token")
+        axes.set_ylabel("later token")
+        return to_svg(figure, name)
+
+
+def _runs(cells: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Where cells (N,) that are true begin, and where they end."""
+    changes = np.flatnonzero(np.diff(np.r_[0, cells.astype(int), 0]))
+    return list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True))
+
+
+def _box(left: float, top: float, right: float, bottom: float) -> Path:
+    return Path([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)], closed=True)
 
 
 def _as_per_cent(axes: Axes) -> None:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from paddock.report import (
     carbon,
     corpus,
+    ghost_attention,
     losses,
     provenance,
     reinforcement,
@@ -37,6 +38,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     rewards.section,
     versions.section,
     reinforcement.section,
+    ghost_attention.section,
     losses.section,
     samples.section,
     carbon.section,
