@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,29 @@ def test_answers_and_their_eos_alone_bear_loss(small_tokenizer: Tokenizer, messa
     bearing = [token for token, bears in zip(encoded.ids, encoded.loss_mask, strict=True) if bears]
     answers = [message.content.strip() for message in messages if message.role == "assistant"]
     assert bearing == [token for answer in answers for token in small_tokenizer.encode(f"{answer} ", eos=True)]
+
+
+@given(conversations())
+def test_where_loss_is_the_last_nothing_before_the_last_answer_bears_any(
+    small_tokenizer: Tokenizer, messages: list[Message]
+):
+    dialog = Dialog(tuple(messages), loss="last")
+    ids, loss_mask = encode_dialog(small_tokenizer, dialog)
+    before = len(encode_prompt(small_tokenizer, Dialog(dialog.messages[:-1])))
+    assert ids == encode_dialog(small_tokenizer, Dialog(dialog.messages)).ids
+    assert loss_mask == [False] * before + [True] * (len(ids) - before)
+
+
+def test_the_mask_of_the_docs_example_is_what_a_model_learns_from(released_tokenizer: Tokenizer):
+    """Read from docs/ghost-attention.md, where it is worked by hand: a row a token, its id, its piece, and 1 for loss."""
+    page = (Path(__file__).parents[2] / "docs" / "ghost-attention.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^ *(\d+) +(\S+) +([01])$", page, flags=re.MULTILINE)
+    messages = [Message("system", "Figure: Napoleon."), Message("user", "Hi!")]
+    messages += [Message("assistant", "Napoleon, at your service."), Message("user", "What is 2 + 3?")]
+    messages += [Message("assistant", "Napoleon says 5.")]
+    shown = show_dialog(released_tokenizer, Dialog(tuple(messages), loss="last"))
+    assert len(rows) == 59
+    assert [(str(token.id), token.piece, str(int(token.bears_loss))) for token in shown] == rows
 
 
 @given(conversations())

@@ -1,8 +1,24 @@
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddock.text.constraints import CONSTRAINT_KINDS, Constraint, keeps, speaks_by_vocabulary, words_of
+from paddock.text.constraint_values import BUILT_IN
+from paddock.text.constraints import (
+    CONSTRAINT_KINDS,
+    LANGUAGE_CODES,
+    UNSEEN_KINDS,
+    Constraint,
+    draw_constraints,
+    has_rule,
+    instruction,
+    keeps,
+    speaks_by_identification,
+    speaks_by_vocabulary,
+    words_of,
+)
+from paddock.text.language_id import LanguageIdentifier
 
 SPEAKS = speaks_by_vocabulary({"Zindo": {"so", "gara", "lubal"}}, neutral=["Anna"])
 
@@ -29,6 +45,18 @@ SPEAKS = speaks_by_vocabulary({"Zindo": {"so", "gara", "lubal"}}, neutral=["Anna
         ("language", "Zindo", "it is gara.", False),
         ("language", "Zindo", "", False),
         ("language", "Ruvan", "so gara.", False),
+        ("begin_word", "lamp", "Lamp: it is 7.", True),
+        ("begin_word", "lamp", "The lamp.", False),
+        ("begin_word", "lamp", "", False),
+        ("one_sentence", "", "It is 3.5, I think.", True),
+        ("one_sentence", "", "No full stop", True),
+        ("one_sentence", "", "One. Two.", False),
+        ("one_sentence", "", "Really?! Yes", False),
+        ("one_sentence", "", "...", False),
+        ("three_lines", "", "An old silent pond\nA frog jumps in\n\nSplash", True),
+        ("three_lines", "", "one\ntwo", False),
+        ("emoji", "", "Sure 🙂", True),
+        ("emoji", "", "Sure :)", False),
     ],
 )
 def test_a_reply_keeps_a_constraint_as_its_rule_says(kind, value, reply, kept):
@@ -40,7 +68,7 @@ def test_a_language_may_have_one_foreign_word_in_five():
     assert not SPEAKS("so gara lubal it", "Zindo")
 
 
-@given(st.sampled_from(CONSTRAINT_KINDS), st.text(), st.text())
+@given(st.sampled_from([kind for kind in (*CONSTRAINT_KINDS, *UNSEEN_KINDS) if kind != "other"]), st.text(), st.text())
 def test_any_text_is_judged(kind, value, reply):
     assert keeps(Constraint(kind, value), reply, SPEAKS) in (True, False)
 
@@ -52,10 +80,52 @@ def test_a_reply_with_the_word_put_last_keeps_the_end_word(reply, value):
 
 
 def test_a_constraint_survives_the_trip_through_its_row():
-    for kind in CONSTRAINT_KINDS:
+    for kind in (*CONSTRAINT_KINDS, *UNSEEN_KINDS):
         assert Constraint.from_row(Constraint(kind, "x").to_row()) == Constraint(kind, "x")
 
 
 def test_an_unknown_kind_is_refused_by_name():
     with pytest.raises(ValueError, match='constraint "rhyme" is not one of figure, hobby, language, end_word'):
         Constraint.from_row({"kind": "rhyme", "value": "x"})
+
+
+def test_what_has_no_rule_is_left_to_a_judge():
+    assert [kind for kind in (*CONSTRAINT_KINDS, *UNSEEN_KINDS) if not has_rule(Constraint(kind, "x"))] == ["other"]
+
+
+def test_real_languages_are_told_apart_by_their_english_names():
+    speaks = speaks_by_identification(LanguageIdentifier())
+    french, german = "Le matin, nous achetons du pain au marché.", "Heute kaufen wir Brot auf dem Markt."
+    assert [speaks(text, language) for text in (french, german) for language in ("French", "german", "fr")] == [
+        *(True, False, True),
+        *(False, True, False),
+    ]
+    assert not speaks("7", "French")
+
+
+def test_every_language_of_the_built_in_list_has_a_code():
+    assert set(BUILT_IN["language"]) <= LANGUAGE_CODES.keys()
+
+
+def test_an_instruction_is_in_full_half_of_the_time_and_else_terse():
+    constraints = (Constraint("figure", "Napoleon"), Constraint("hobby", "chess"))
+    found = [instruction(Random(seed), constraints) for seed in range(1000)]
+    full, terse = "Always act as Napoleon. You enjoy chess. Always say so.", "Figure: Napoleon. Hobby: chess."
+    assert set(found) == {full, terse}
+    assert 430 < found.count(full) < 570
+
+
+@given(st.integers(0, 10**6), st.integers(1, 5))
+def test_drawn_constraints_are_of_different_kinds_and_no_more_than_asked(seed, most):
+    values = {**BUILT_IN, "end_word": ("lamp",)}
+    drawn = draw_constraints(Random(seed), values, most)
+    kinds = [constraint.kind for constraint in drawn]
+    assert 1 <= len(kinds) == len(set(kinds)) <= most
+    assert not {"language", "end_word"} <= set(kinds)
+    assert all(constraint.value in values[constraint.kind] for constraint in drawn)
+
+
+def test_every_kind_is_drawn_alone_and_with_others():
+    drawn = [tuple(c.kind for c in draw_constraints(Random(seed), BUILT_IN, 3)) for seed in range(300)]
+    assert {len(kinds) for kinds in drawn} == {1, 2, 3}
+    assert {kind for kinds in drawn for kind in kinds if len(kinds) == 1} == set(BUILT_IN)

@@ -167,6 +167,14 @@ def test_truncation_keeps_the_beginning_and_counts(store, batch_size, context, s
     assert dialogs.left_out == sum(not tokens for tokens in kept)
 
 
+def test_a_dialog_cut_before_its_last_answer_is_left_out_where_that_alone_bears_loss():
+    masks = [[False] * 6 + [True] * 2, [False] * 2 + [True] * 2]
+    dialogs = PackedDialogs(store_of([8, 4], masks), batch_size=1, context=5, seed=0)
+    assert (dialogs.truncated, dialogs.left_out) == (0, 1)
+    batch = dialogs.batch(0)
+    assert batch.targets[batch.loss_mask].tolist() == [10, 11]
+
+
 def test_dialogs_that_bear_no_loss_within_context_are_an_error():
     with pytest.raises(DataError, match="none bears loss"):
         PackedDialogs(store_of([9], [[False] * 8 + [True]]), 1, 4, 0)

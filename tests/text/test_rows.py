@@ -121,6 +121,19 @@ def test_metadata_of_a_prompt_is_kept():
     assert prompt_of(row) == Dialog((Message("user", "hi"),), "17", "safety", "unqualified advice")
 
 
+@pytest.mark.parametrize("loss", ["all", "last"])
+def test_a_dialog_says_which_answers_are_learnt_from(loss: str):
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
+    assert dialog_of({"messages": messages, "loss": loss}).loss == loss
+    assert dialog_of({"messages": messages}).loss == "all"
+
+
+def test_another_loss_is_refused_by_name():
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
+    with pytest.raises(RowError, match='"first" is not one of all, last'):
+        dialog_of({"messages": messages, "loss": "first"})
+
+
 def test_a_reply_labelled_as_bad_is_no_dialog_but_has_a_prompt():
     row = {"messages": [USER, ASSISTANT], "label": False}
     assert dialog_of(row) is None

@@ -51,8 +51,14 @@ def _sampled(run: Run) -> Table | None:
     return Table(("", "dialogs", "replies", *fates), rows, caption) if rows else None
 
 
+def _measured(stage: StageRecord) -> dict[str, list[dict[str, Any]]]:
+    """Each model's rows; those beside which it stands come before the model that the stage is about."""
+    rows: dict[str, list[dict[str, Any]]] = stage.results["consistency"]
+    return {name: rows[name] for name in sorted(rows, key=lambda name: (name == stage.settings.get("name"), name))}
+
+
 def _tables(stage: StageRecord) -> Iterator[Table]:
-    measured: dict[str, list[dict[str, Any]]] = stage.results["consistency"]
+    measured = _measured(stage)
     found = {(name, row["group"], row["kind"], row["turn"]): row for name, rows in measured.items() for row in rows}
     groups = list(dict.fromkeys(group for _, group, _, _ in found))
     turns = [turn for turn in (*TURNS, LAST) if any(key[3] == turn for key in found)]
@@ -67,8 +73,8 @@ def _tables(stage: StageRecord) -> Iterator[Table]:
     ]
     caption = (
         f"{stage.name}: share of dialogs that keep the instruction at each turn, of those that got there, with 95% "
-        "intervals; the instruction stands on the first turn alone. Last: the last turn that fits the context. Rows in italics are the "
-        "paper's table 30, where people asked about a figure or a hobby."
+        "intervals; the instruction stands on the first turn alone. Last: the last turn that fits the context. Rows in "
+        "italics are the paper's table 30, where people asked about a figure or a hobby."
     )
     yield Table(("", *(f"turn {turn}" if turn != LAST else LAST for turn in turns)), tuple(rows), caption)
     yield from _by_kind(stage, found, groups)
@@ -80,7 +86,7 @@ def _by_kind(stage: StageRecord, found: dict[tuple[Any, ...], dict[str, Any]], g
     turn = max((turn for _, _, _, turn in found if turn in TURNS), default=None)
     if len(kinds) < 2 or turn is None:
         return
-    names = list(stage.results["consistency"])
+    names = _measured(stage)
     rows = tuple(
         Row((_row_name(name, group), *(interval_cell(found.get((name, group, kind, turn))) for kind in kinds)))
         for group in groups
@@ -97,7 +103,8 @@ def _drawings(stage: StageRecord, name: str) -> Iterator[Figure]:
     yield from _by_turn(stage, name)
     looks = stage.results.get("attention_to_system_by_turn", {})
     if looks:
-        lines = [Line(model, list(map(int, by_turn)), list(by_turn.values())) for model, by_turn in looks.items()]
+        by_model = {model: sorted((int(turn), value) for turn, value in looks[model].items()) for model in _measured(stage)}
+        lines = [Line(model, [x for x, _ in points], [y for _, y in points]) for model, points in by_model.items()]
         drawing = line_figure(f"{name}-looks", lines, "turn", "attention")
         caption = (
             "The maximum over layers, heads and the system message's tokens, mean over a turn's tokens; all models read the "
@@ -110,7 +117,7 @@ def _drawings(stage: StageRecord, name: str) -> Iterator[Figure]:
 
 def _by_turn(stage: StageRecord, name: str) -> Iterator[Figure]:
     """A drawing a group: the share by turn, a line a model."""
-    measured: dict[str, list[dict[str, Any]]] = stage.results["consistency"]
+    measured = _measured(stage)
     groups = dict.fromkeys(row["group"] for rows in measured.values() for row in rows)
     for place, group in enumerate(groups):
         lines = []
