@@ -21,7 +21,7 @@ from torch import Tensor
 from paddock.model.transformer import Block, Transformer
 from paddock.text.chat_format import BEGIN_INSTRUCTION, BEGIN_SYSTEM, encode_dialog
 from paddock.text.dialog import Dialog
-from paddock.text.scripts import Script, Slot
+from paddock.text.scripts import Slot
 from paddock.text.tokenizer import Tokenizer
 
 QUERIES_AT_A_TIME = 256
@@ -48,10 +48,10 @@ class Attention:
         return {turn: float(self.to_system[self.turns == turn].mean()) for turn in range(2, last + 1)}
 
 
-def attention_of(model: Transformer, tokenizer: Tokenizer, dialog: Dialog, script: Script, slot: Slot) -> Attention:
-    """Read a finished dialog, as far as it fits the model's context. A turn is a user message and its answer."""
+def attention_of(model: Transformer, tokenizer: Tokenizer, dialog: Dialog, asked: str, slot: Slot) -> Attention:
+    """Read a finished dialog, as far as it fits the model's context, whose first turn carries the instruction `asked`."""
     ids = np.asarray(encode_dialog(tokenizer, dialog).ids[: model.config.context_length])
-    begin, end = system_span(tokenizer, ids.tolist(), script.instruction, slot)
+    begin, end = system_span(tokenizer, ids.tolist(), asked, slot)
     picture, to_system = maximum_attention(model, ids, (begin, end), BINS)
     return Attention(picture, to_system, np.cumsum(ids == tokenizer.bos_id), (begin, end))
 
@@ -60,7 +60,7 @@ def system_span(tokenizer: Tokenizer, ids: Sequence[int], asked: str, slot: Slot
     """The first token of the instruction in a dialog's ids, and the one after its last: where texts that end before it, and
     with it, part from the dialog. A token that the instruction shares with what follows is not counted."""
     before = f"{BEGIN_INSTRUCTION} {BEGIN_SYSTEM}\n" if slot == "system" else f"{BEGIN_INSTRUCTION} "
-    begin, end = (_shared(ids, tokenizer.encode(text, bos=True)) for text in (before.rstrip(), before + asked.strip()))
+    begin, end = (_shared(ids, tokenizer.encode(text, bos=True)) for text in (before, before + asked.strip()))
     return begin, max(end, begin + 1)
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from paddock.evaluate.obedience import Answered, Obedience
 from paddock.protocols import ChatModel, Completion, Sampling
 from paddock.statistics import wilson_interval
 from paddock.text.chat_format import tag_in
+from paddock.text.dialog import Dialog
 from paddock.text.scripts import Script, Slot, as_dialog, message_rows
 
 LAST = "last"
@@ -34,11 +35,16 @@ class Course:
     kept: tuple[bool | None, ...]
     ended: str | None
 
+    def dialog(self, slot: Slot) -> Dialog:
+        """The dialog up to its last reply; one without any ends with its first question."""
+        answered = replace(self.script, turns=self.script.turns[: max(len(self.replies), 1)])
+        return as_dialog(answered, self.replies, slot)
+
     def to_row(self, slot: Slot) -> dict[str, Any]:
         """The dialog as a line of a file, readable as a dialog; `kept` has a verdict a reply."""
         return {
             "id": self.script.id,
-            "messages": message_rows(as_dialog(self.script, self.replies, slot)),
+            "messages": message_rows(self.dialog(slot)),
             "group": self.script.group,
             "kinds": [constraint.kind for constraint in self.script.constraints],
             "kept": list(self.kept),
