@@ -189,6 +189,35 @@ def rejection_values(sft_values: dict, prompts: Path, reward_folders: dict[str, 
 
 
 @pytest.fixture(scope="session")
+def ghost_attention_values(dialogs: Path, tuned: StageDir) -> dict:
+    """Settings of a sampling of a second or two; the small model obeys nothing, so all replies are kept."""
+    return {
+        "data": [str(dialogs)],
+        "model": str(tuned.model),
+        "turns": 4,
+        "cuts": 2,
+        "history": 0,
+        "keep": "all",
+        "max_new_tokens": 20,
+    }
+
+
+@pytest.fixture(scope="session")
+def consistency_values(dialogs: Path, tuned: StageDir, pretrained: StageDir) -> dict:
+    """Settings of a check of two models in a second or two."""
+    return {
+        "data": [str(dialogs)],
+        "turns": 4,
+        "model": str(tuned.model),
+        "others": {"before": str(pretrained.model)},
+        "most_constraints": 1,
+        "dialogs": 10,
+        "max_new_tokens": 8,
+        "attention_dialogs": 2,
+    }
+
+
+@pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a miniature world, with no more than its prompts."""
     folder, facts, draw = tmp_path_factory.mktemp("world"), make_world(WorldSettings()), random.Random(4)

@@ -29,6 +29,8 @@ CASES = {  # stage -> (its stride, what is changed of its settings)
     "rejection": (11, SAVES),
     "ppo": (9, {**SAVES, "log_every": 1, "save_every": 2, "evaluate_every": 2}),
     "rlhf": (53, {}),
+    "ghost-attention": (3, {}),
+    "consistency": (3, {}),
 }
 
 
@@ -105,7 +107,7 @@ def test_a_stage_killed_at_a_file_operation_ends_the_same(
     kind: str, request: pytest.FixtureRequest, run_stage: Callable[..., dict], tmp_path: Path
 ) -> None:
     every, changes = CASES[kind]
-    values = {**request.getfixturevalue(f"{kind}_values"), **changes}
+    values = {**request.getfixturevalue(f"{kind.replace('-', '_')}_values"), **changes}
     whole = run_stage(kind, values, tmp_path / "whole" / kind)
     expected = outcome(tmp_path / "whole" / kind)
     first = 1 + request.config.getoption("--kill-offset") % every

@@ -11,8 +11,10 @@ or a hobby, which a reply need not mention unasked.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import repeat
 from statistics import fmean
 from typing import Any
 
@@ -27,12 +29,13 @@ from paddock.evaluate.obedience import Obedience, read_speaks
 from paddock.model.generation import LocalChatModel
 from paddock.progress import say
 from paddock.protocols import Sampling
-from paddock.run_dir import StageDir, read_json_lines, write_json_lines
-from paddock.stages.instructions import ScriptSettings, instructed, lists_of, read
+from paddock.run_dir import StageDir, atomic_write, read_json_lines, remove_leftovers, write_json_lines
+from paddock.stages.instructions import ScriptSettings, prepared, read
 from paddock.text.constraints import PROBES
-from paddock.text.scripts import Script, as_dialog
+from paddock.text.scripts import Script
 
 PICTURES = "attention.npz"
+SAMPLES = 8  # dialogs a model
 
 
 class ConsistencySettings(ScriptSettings):
@@ -68,16 +71,19 @@ class ConsistencySettings(ScriptSettings):
 
 def plan(settings: ConsistencySettings) -> dict[str, Any]:
     """How many dialogs would be held, and how many turns they have, at most."""
-    scripts = read(settings)[: settings.dialogs]
+    scripts = scripts_of(settings)
     turns = sum(len(script.turns) for script in scripts) * len(settings.models)
     return {"models": len(settings.models), "dialogs": len(scripts) * len(settings.models), "replies": turns}
 
 
+def scripts_of(settings: ConsistencySettings) -> list[Script]:
+    """The scripts to go through; where rows are joined, all are of one length."""
+    return read(settings, lambda turns, _: repeat(turns))[: settings.dialogs]
+
+
 def run(settings: ConsistencySettings, stage_dir: StageDir) -> dict[str, Any]:
     """Hold the dialogs and measure. Returns the figures of `results.json`; a model that is done is not asked again."""
-    asked = open_chat_model(settings.model)
-    values = lists_of(settings, asked)
-    scripts = instructed(read(settings)[: settings.dialogs], values, settings.most_constraints, settings.seed)
+    scripts, _ = prepared(settings, scripts_of(settings), lambda: open_chat_model(settings.model))
     scripts = [probed(script, settings.probe_every) for script in scripts]
     judge = open_chat_model(settings.judge) if settings.judge else None
     obedience = Obedience(read_speaks(settings.vocabularies), judge)
@@ -85,8 +91,7 @@ def run(settings: ConsistencySettings, stage_dir: StageDir) -> dict[str, Any]:
     stage_dir.write_samples(
         {"model": name, "prompt": row["messages"][:-1], "answer": row["messages"][-1]["content"]}
         for name, courses in found.items()
-        for row in (course.to_row(settings.slot) for course in courses[:8])
-        if course_is_shown(row)
+        for row in (course.to_row(settings.slot) for course in courses[:SAMPLES] if course.replies)
     )
     return {
         "dialogs": len(scripts),
@@ -94,11 +99,6 @@ def run(settings: ConsistencySettings, stage_dir: StageDir) -> dict[str, Any]:
         "ended": {name: ends_of(courses) for name, courses in found.items()},
         "attention_to_system_by_turn": attention(settings, found[settings.name], stage_dir),
     }
-
-
-def course_is_shown(row: dict[str, Any]) -> bool:
-    """Whether a dialog ends with an answer, to be shown as a sample."""
-    return bool(row["messages"][-1]["role"] == "assistant")
 
 
 def probed(script: Script, every: int | None) -> Script:
@@ -116,6 +116,7 @@ def courses_of(
     """The dialogs of the model called `name`: read, where they lie there whole, else held."""
     file = stage_dir.path / "dialogs" / f"{name}.jsonl"
     if not file.exists():
+        remove_leftovers(file.parent)
         model = open_chat_model(settings.models[name])
         sampling = Sampling(temperature=0, max_new_tokens=settings.max_new_tokens)
 
@@ -163,13 +164,13 @@ def attention(settings: ConsistencySettings, courses: Sequence[Course], stage_di
         by_turn[name] = {str(turn): fmean(one[turn] for one in measured if turn in one) for turn in turns}
     first = read_by_it[0]
     pictures |= {"names": np.array(list(settings.models)), "system": np.array(first.system), "turns": first.turns}
-    with (stage_dir.path / PICTURES).open("wb") as file:
-        np.savez_compressed(file, **pictures)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **pictures)
+    atomic_write(stage_dir.path / PICTURES, buffer.getvalue())
     return by_turn
 
 
 def read_by(model: LocalChatModel, course: Course, settings: ConsistencySettings) -> Attention:
     """The attention of one model within a dialog that may be another's."""
-    script = replace(course.script, turns=course.script.turns[: len(course.replies)])
-    dialog = as_dialog(script, course.replies, settings.slot)
-    return attention_of(model.model, model.tokenizer, dialog, script, settings.slot)
+    dialog = course.dialog(settings.slot)
+    return attention_of(model.model, model.tokenizer, dialog, course.script.instruction, settings.slot)

@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
@@ -33,8 +32,8 @@ from paddock.errors import DataError
 from paddock.evaluate.obedience import Answered, Obedience, read_speaks
 from paddock.progress import say
 from paddock.protocols import ChatModel, Completion, Sampling, Scorer
-from paddock.run_dir import StageDir, atomic_write, hash_of, read_json_lines, remove_leftovers, to_json, write_json_lines
-from paddock.stages.instructions import ScriptSettings, instructed, lists_of, read
+from paddock.run_dir import StageDir, hash_of, read_json_lines, remove_leftovers, write_json_lines
+from paddock.stages.instructions import ScriptSettings, lengths_up_to, prepared, read
 from paddock.stages.replies import probability
 from paddock.text.chat_format import tag_in
 from paddock.text.dialog import Dialog
@@ -76,7 +75,7 @@ class GhostAttentionSettings(ScriptSettings):
 
 def plan(settings: GhostAttentionSettings) -> dict[str, Any]:
     """How many replies would be sampled, at most."""
-    scripts = cut(read(settings), settings.cuts, settings.seed)
+    scripts = cut(read(settings, lengths_up_to), settings.cuts, settings.seed)
     turns = sum(max(script.cuts) for script in scripts)
     return {
         "dialogs": len(scripts),
@@ -92,7 +91,8 @@ def run(settings: GhostAttentionSettings, stage_dir: StageDir) -> dict[str, Any]
     Raises DataError where no reply is left to learn from.
     """
     sampler = Sampler.open(settings)
-    scripts = cut(prepare(settings, sampler.model, stage_dir.data), settings.cuts, settings.seed)
+    scripts, lists = prepared(settings, read(settings, lengths_up_to), lambda: sampler.model)
+    scripts = cut(scripts, settings.cuts, settings.seed)
     folder = stage_dir.data / "replies"
     if folder.exists():
         remove_leftovers(folder)
@@ -115,17 +115,7 @@ def run(settings: GhostAttentionSettings, stage_dir: StageDir) -> dict[str, Any]
         {"prompt": row["messages"][:-1], "answer": row["messages"][-1]["content"]} for row in dialogs[:24]
     )
     say(f"ghost-attention: {len(dialogs):,} dialogs to learn from in {stage_dir.path / DIALOGS}")
-    return figures_of(pairs, dialogs, fates)
-
-
-def prepare(settings: GhostAttentionSettings, model: ChatModel, folder: Path) -> list[Script]:
-    """The scripts, each under an instruction. What a model was asked for is kept in `folder`."""
-    scripts = read(settings)
-    if all(script.instruction for script in scripts):
-        return instructed(scripts, {}, settings.most_constraints, settings.seed)
-    lists = lists_of(settings, model)
-    atomic_write(folder / "lists.json", to_json({kind: list(values) for kind, values in lists.items()}))
-    return instructed(scripts, lists, settings.most_constraints, settings.seed)
+    return {**figures_of(pairs, dialogs, fates), "lists": {kind: list(values) for kind, values in lists.items()}}
 
 
 def cut(scripts: Sequence[Script], cuts: int | None, seed: int) -> list[Script]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -33,7 +33,8 @@ class ScriptSettings(StageSettings):
     turns: int | None = Field(
         None,
         ge=1,
-        description="draw lengths from 1 to this, filled with the user messages of row after row; None: a row is a dialog",
+        description="join the user messages of row after row to dialogs of so many turns, to learn from: of any length "
+        "up to it; None: a row is a dialog",
     )
     lists: str = Field(
         BUILT_IN_LISTS,
@@ -56,31 +57,48 @@ class ScriptSettings(StageSettings):
         return [source.path for source in self.data] + [path for path in (lists, self.vocabularies, self.judge) if path]
 
 
-def read(settings: ScriptSettings) -> list[Script]:
-    """The scripts of the data, joined where asked. Raises DataError where there is none."""
+def read(settings: ScriptSettings, lengths: Callable[[int, int], Iterator[int]]) -> list[Script]:
+    """The scripts of the data; where `turns` is set, joined to the `lengths` of that number and the seed.
+
+    Raises DataError where there is none.
+    """
     scripts = list(read_scripts(settings.data, seed=settings.seed, on_bad_row=settings.on_bad_row))
     if settings.turns:
-        scripts = list(joined(scripts, settings.turns, settings.seed))
+        scripts = list(joined(scripts, lengths(settings.turns, settings.seed)))
     if not scripts:
         raise DataError(settings.data[0].path, "there is no dialog in it")
     return scripts
 
 
-def joined(scripts: Iterable[Script], most: int, seed: int) -> Iterator[Script]:
-    """Dialogs of 1 to `most` turns, each length alike: the messages of row after row, under the first row's instruction.
+def lengths_up_to(most: int, seed: int) -> Iterator[int]:
+    """Numbers from 1 to `most`, each alike, without end."""
+    rng = Random(f"lengths {seed}")
+    while True:
+        yield rng.randint(1, most)
 
-    A last dialog that the rows do not fill is as long as they make it.
+
+def joined(scripts: Iterable[Script], lengths: Iterator[int]) -> Iterator[Script]:
+    """Dialogs of as many turns as `lengths` say: the messages of row after row, under the first row's instruction.
+
+    What of a row's messages a dialog has no room for is left out, and so is a last dialog that the rows do not fill.
     """
-    rng, open_script, wanted = Random(f"lengths {seed}"), None, 0
+    begun: Script | None = None
+    wanted = 0
     for script in scripts:
-        if open_script is None:
-            open_script, wanted = replace(script, turns=()), rng.randint(1, most)
-        open_script = replace(open_script, turns=(*open_script.turns, *script.turns)[:wanted])
-        if len(open_script.turns) == wanted:
-            yield open_script
-            open_script = None
-    if open_script is not None:
-        yield open_script
+        if begun is None:
+            begun, wanted = replace(script, turns=()), next(lengths)
+        begun = replace(begun, turns=(*begun.turns, *script.turns)[:wanted])
+        if len(begun.turns) == wanted:
+            yield begun
+            begun = None
+
+
+def prepared(
+    settings: ScriptSettings, scripts: Sequence[Script], model: Callable[[], ChatModel]
+) -> tuple[list[Script], Values]:
+    """The scripts, each under an instruction, and the lists that were drawn from: none where no script lacks one."""
+    values = {} if all(script.instruction for script in scripts) else lists_of(settings, model)
+    return instructed(scripts, values, settings.most_constraints, settings.seed), values
 
 
 def instructed(scripts: Sequence[Script], values: Values, most: int, seed: int) -> list[Script]:
@@ -95,11 +113,11 @@ def instructed(scripts: Sequence[Script], values: Values, most: int, seed: int) 
     return found
 
 
-def lists_of(settings: ScriptSettings, model: ChatModel) -> Values:
+def lists_of(settings: ScriptSettings, model: Callable[[], ChatModel]) -> Values:
     """The lists to draw from. Raises DataError for a file that is none, and where a model has no list to tell."""
     if settings.lists == BUILT_IN_LISTS:
         return BUILT_IN
-    return {**BUILT_IN, **ask_lists(model)} if settings.lists == ASKED_LISTS else read_values(settings.lists)
+    return {**BUILT_IN, **ask_lists(model())} if settings.lists == ASKED_LISTS else read_values(settings.lists)
 
 
 def ask_lists(model: ChatModel) -> Values:
