@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from paddock.errors import SettingsError
+from paddock.evaluate.obedience import read_speaks
 from paddock.miniature.facts import ATTRIBUTES
 from paddock.miniature.graders import grade
 from paddock.miniature.skills import ALL_SKILLS, fill
+from paddock.miniature.system_messages import speaks
 from paddock.miniature.tasks import GradedPrompt, Task, read_prompts
 from paddock.miniature.world import WORLD_VERSION, WorldSettings, plan, run, write_world
 from paddock.run_dir import StageDir
@@ -18,6 +20,7 @@ from paddock.settings import parse
 from paddock.text.constraints import Constraint
 
 SMALL = {"documents": 3000, "demonstrations": 2000, "training_prompts": 1600}
+LONG_HELD_OUT = ("system_held_out.jsonl", "ghost_held_out.jsonl")
 TRAINING_DIALOGS = ("demonstrations", "demonstrations_validation", "prompts_train")
 
 
@@ -38,14 +41,15 @@ def world(request, tmp_path_factory) -> Path:
 
 def held_out_messages(world: Path) -> set[str]:
     single = {prompt.dialog.messages[-1].content for prompt in read_prompts(world / "prompts_held_out.jsonl")}
-    later = {text for prompt in read_prompts(world / "system_held_out.jsonl") for text, _ in prompt.later}
+    later = {text for name in LONG_HELD_OUT for prompt in read_prompts(world / name) for text, _ in prompt.later}
     return single | later
 
 
 def held_out_tasks(world: Path) -> set[Task]:
     return {prompt.task for prompt in read_prompts(world / "prompts_held_out.jsonl")} | {
         task
-        for prompt in read_prompts(world / "system_held_out.jsonl")
+        for name in LONG_HELD_OUT
+        for prompt in read_prompts(world / name)
         for task in (prompt.task, *(task for _, task in prompt.later))
     }
 
@@ -116,6 +120,42 @@ def test_held_out_constraints_occur_in_no_system_message_of_training(world):
     held_out = {c for prompt in read_prompts(world / "system_held_out.jsonl") for c in prompt.constraints}
     assert {c for c in held_out & trained_on if c.kind != "language"} == set()
     assert {c.kind for c in held_out} == {"figure", "hobby", "language", "end_word"}
+
+
+def constraints_of(world: Path, name: str, group: str | None = None) -> set[Constraint]:
+    chosen = [row for row in rows(world, name) if group is None or row["group"] == group]
+    return {Constraint.from_row(constraint) for row in chosen for constraint in row["constraints"]}
+
+
+def test_new_values_of_long_held_out_dialogs_are_shown_by_no_training(world):
+    trained_on = constraints_of(world, "ghost_prompts_train") | {
+        Constraint.from_row(c) for row in rows(world, "demonstrations") for c in row.get("constraints", [])
+    }
+    known, new, unseen = (
+        constraints_of(world, "ghost_held_out", f"{g}") for g in ("known values", "new values", "unseen kind")
+    )
+    assert not (new | unseen) & trained_on
+    assert {c.kind for c in new} == {"figure", "hobby", "end_word"}
+    assert {c.kind for c in unseen} == {"begin_word"}
+    assert len(known & trained_on) > 0.9 * len(known)
+
+
+def test_dialogs_to_sample_ask_twenty_times_and_held_out_ones_more(world):
+    assert {1 + len(row["later"]) for row in rows(world, "ghost_prompts_train")} == {20}
+    assert {1 + len(row["later"]) for row in rows(world, "ghost_held_out")} == {28}
+
+
+def test_requests_to_sample_are_none_of_the_held_out_ones(world):
+    asked = {text for prompt in read_prompts(world / "ghost_prompts_train.jsonl") for text, _ in prompt.later}
+    assert len(asked) > 2000
+    assert not asked & held_out_messages(world)
+
+
+def test_the_file_of_languages_tells_zindo_as_the_graders_do(world):
+    told = read_speaks(str(world / "languages.json"))
+    texts = [message["content"] for row in rows(world, "demonstrations")[:500] for message in row["messages"]]
+    assert [told(text, "Zindo") for text in texts] == [speaks(text, "Zindo") for text in texts]
+    assert any(speaks(text, "Zindo") for text in texts)
 
 
 def test_held_out_constraint_words_occur_in_documents(world):
