@@ -53,6 +53,12 @@ def test_a_constraint_that_cannot_be_read_is_named(constraints):
         script_of({"messages": [{"role": "user", "content": "one"}], "constraints": constraints})
 
 
+@pytest.mark.parametrize("cuts", ["12", [0], [3], [True], [1.5], 1])
+def test_cuts_that_are_no_turns_of_the_dialog_are_refused(cuts):
+    with pytest.raises(RowError, match="a list of turns from 1 to 2 was expected"):
+        script_of({"turns": ["one", "two"], "cuts": cuts})
+
+
 def test_while_sampling_every_user_message_has_the_instruction():
     assert contents(as_sampled(SCRIPT, ("a", "b"), "system", None)) == [
         f"system: {ASKED}",

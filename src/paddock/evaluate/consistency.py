@@ -86,7 +86,10 @@ def follow(
 
 
 def _end(completion: Completion, sampling: Sampling) -> str | None:
-    """Why a dialog ends with a completion, or None. A reply that the context cut short does not fit it."""
+    """Why a dialog ends with a completion, or None. A reply that the context cut short does not fit it.
+
+    A model whose context leaves no room says so with that word, as the local one does.
+    """
     if completion.finish_reason == "error":
         return "context" if "context" in (completion.error or "") else "failed"
     ids = completion.token_ids

@@ -62,8 +62,15 @@ def script_of(row: Row) -> Script:
         _constraints(row) or ((Constraint("other", asked),) if asked else ()),
         dialog.id,
         str(row.get("group", "")),
-        tuple(row.get("cuts", ())),
+        _cuts(row, len(turns)),
     )
+
+
+def _cuts(row: Row, turns: int) -> tuple[int, ...]:
+    cuts = row.get("cuts", [])
+    if not isinstance(cuts, list) or not all(type(cut) is int and 1 <= cut <= turns for cut in cuts):
+        raise RowError("wrong cuts", f"a list of turns from 1 to {turns} was expected", field="cuts")
+    return tuple(sorted(set(cuts)))
 
 
 def _constraints(row: Row) -> tuple[Constraint, ...]:
