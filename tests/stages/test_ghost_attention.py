@@ -99,6 +99,15 @@ def test_a_reply_below_the_least_reward_is_not_learnt_from():
     assert row == {"replies": [], "fates": {"below min_reward": 1}}
 
 
+def test_a_reply_that_the_reward_fails_to_score_is_counted_and_not_taken():
+    class Fails:
+        def score(self, dialogs):
+            return [None for _ in dialogs]
+
+    (row,) = sample(Replier(said("Napoleon 1")), [script(1)], Fails(), reward="unused")
+    assert row == {"replies": [], "fates": {"no score": 1}}
+
+
 @pytest.mark.parametrize(
     ("completion", "fate"),
     [

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -41,6 +41,7 @@ from paddock.text.scripts import Script, as_dialog, as_sampled, message_rows
 
 DIALOGS, SCRIPTS = "dialogs.jsonl", "scripts.jsonl"
 SCRIPTS_A_CHUNK = 64
+TAKEN = "taken"  # the fate of a reply that may be learnt from
 
 
 class GhostAttentionSettings(ScriptSettings):
@@ -128,6 +129,14 @@ def cut(scripts: Sequence[Script], cuts: int | None, seed: int) -> list[Script]:
     return found
 
 
+class Judged(NamedTuple):
+    """A reply, what becomes of it, and its worth to the reward."""
+
+    text: str
+    fate: str
+    worth: float
+
+
 @dataclass(frozen=True)
 class Sampler:
     """The model that replies, and what decides which reply is taken."""
@@ -161,11 +170,12 @@ class Sampler:
             )
             answers = self.model.complete(prompts, sampling) if prompts else []
             judged = self.judged([scripts[at] for at in going], turn, prompts, answers)
-            for at, some, fates_of_some in zip(going, answers, judged, strict=True):
-                fates[at].update(fate for fate, _ in fates_of_some)
-                taken = [(worth, place) for place, (fate, worth) in enumerate(fates_of_some) if fate == "taken"]
-                if taken:
-                    replies[at] = (*replies[at], some[max(taken, key=lambda pair: (pair[0], -pair[1]))[1]].text)
+            for at, some in zip(going, judged, strict=True):
+                fates[at].update(reply.fate for reply in some)
+                good = [reply for reply in some if reply.fate == TAKEN]
+                if good:
+                    best = max(good, key=lambda reply: reply.worth)  # the first one of equals
+                    replies[at] = (*replies[at], best.text)
         return [{"replies": list(some), "fates": dict(counts)} for some, counts in zip(replies, fates, strict=True)]
 
     def prompt(self, script: Script, replies: tuple[str, ...]) -> Dialog:
@@ -176,33 +186,38 @@ class Sampler:
 
     def judged(
         self, scripts: Sequence[Script], turn: int, prompts: Sequence[Dialog], answers: Sequence[Sequence[Completion]]
-    ) -> list[list[tuple[str, float]]]:
-        """For each reply what becomes of it, and its worth: "taken" says that it may be."""
+    ) -> list[list[Judged]]:
+        """For each prompt its replies, judged."""
         flat = [(script, prompt, c) for script, prompt, some in zip(scripts, prompts, answers, strict=True) for c in some]
         asked = [Answered(script.constraints, script.turns[turn], c.text) for script, _, c in flat]
         verdicts = [None] * len(flat) if self.settings.keep == "all" else self.obedience.verdicts(asked)
         worths = self.worths([prompt.with_reply(c.text) for _, prompt, c in flat])
-        fates = iter(zip(map(self.fate, (c for _, _, c in flat), verdicts, worths), worths, strict=True))
-        return [[next(fates) for _ in some] for some in answers]
+        judged = iter(
+            Judged(c.text, self.fate(c, verdict, worth), worth or 0.0)
+            for (_, _, c), verdict, worth in zip(flat, verdicts, worths, strict=True)
+        )
+        return [[next(judged) for _ in some] for some in answers]
 
-    def worths(self, dialogs: Sequence[Dialog]) -> list[float]:
-        """The sigmoid of each reply's reward; nought where there is no reward, or none that can be told."""
+    def worths(self, dialogs: Sequence[Dialog]) -> list[float | None]:
+        """The sigmoid of each reply's reward, None where the model failed to score it; nought where there is no reward."""
         if self.reward is None:
             return [0.0] * len(dialogs)
         sound = [place for place, dialog in enumerate(dialogs) if not unusable(dialog.messages[-1].content)]
         scores = dict(zip(sound, self.reward.score([dialogs[place] for place in sound]), strict=True))
         logits = [scores.get(place) for place in range(len(dialogs))]
-        return [0.0 if logit is None else probability(logit) for logit in logits]
+        return [None if logit is None else probability(logit) for logit in logits]
 
-    def fate(self, completion: Completion, obeys: bool | None, worth: float) -> str:
-        """What becomes of a reply, in a word or two; "taken" where nothing speaks against it."""
+    def fate(self, completion: Completion, obeys: bool | None, worth: float | None) -> str:
+        """What becomes of a reply, in a word or two; `TAKEN` where nothing speaks against it."""
         if completion.finish_reason != "stop":
             return "no room" if completion.finish_reason == "error" else "cut short"
         if problem := unusable(completion.text):
             return problem
         if self.settings.keep == "obedient" and obeys is not True:
             return "undecided" if obeys is None else "disobeys"
-        return "below min_reward" if worth < self.settings.min_reward else "taken"
+        if worth is None:
+            return "no score"
+        return "below min_reward" if worth < self.settings.min_reward else TAKEN
 
 
 def unusable(text: str) -> str | None:
