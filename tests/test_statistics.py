@@ -10,11 +10,14 @@ from scipy import stats
 
 from paddock.statistics import (
     Interval,
+    cluster_totals,
     clustered_bootstrap,
     grade_interval,
     mean_interval,
+    pairs_for_power,
     permutation_test,
     sign_test,
+    trials_for_width,
     wilson_interval,
 )
 
@@ -245,3 +248,36 @@ def test_sign_test_equals_scipys_binomial_test_without_ties(differences):
 def test_a_call_without_sense_is_a_value_error(call):
     with pytest.raises(ValueError, match=r"\d"):
         call()
+
+
+@pytest.mark.parametrize(("width", "share"), [(0.1, 0.5), (0.02, 0.36), (0.05, 0.0), (0.3, 1.0), (0.9, 0.5)])
+def test_trials_for_a_width_are_the_fewest(width, share):
+    n = trials_for_width(width, share)
+    widths = [interval.upper - interval.lower for interval in (wilson_interval(share * k, k) for k in (n, n - 1))]
+    assert widths[0] <= width < widths[1]
+
+
+def test_the_papers_4000_prompts_give_an_interval_of_3_points():
+    # The paper's 95% intervals are 1 to 2 points to either side (Figure 1).
+    assert 3_000 < trials_for_width(0.03, 0.36) < 4_000
+
+
+def test_pairs_for_power_find_the_difference_as_often_as_promised():
+    pairs = pairs_for_power(0.36, 0.28)
+    draw = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        outcomes = draw.choice([1, 0, -1], size=pairs, p=[0.36, 0.36, 0.28])
+        found.append(sign_test(outcomes, np.zeros(pairs)) < 0.05)
+    assert 0.73 < np.mean(found) < 0.86
+
+
+@pytest.mark.parametrize("words", [(0.3, 0.3), (0.8, 0.3), (-0.1, 0.3), (0.4, 0.3, 1.5)])
+def test_a_power_that_cannot_be_is_refused(words):
+    with pytest.raises(ValueError, match="shares"):
+        pairs_for_power(*words)
+
+
+def test_totals_of_clusters_come_in_order_of_appearance():
+    sums, counts = cluster_totals([1, 2, 3, 4], ["b", "a", "b", "c"])
+    assert (sums.tolist(), counts.tolist()) == ([4, 2, 4], [2, 1, 1])

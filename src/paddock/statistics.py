@@ -103,7 +103,7 @@ def clustered_bootstrap(
         raise ValueError(f"{len(sample)} values and {len(clusters)} cluster names")
     if resamples < 1:
         raise ValueError(f"{resamples} resamples")
-    sums, counts = _cluster_totals(sample, clusters)
+    sums, counts = cluster_totals(sample, clusters)
     n = len(sums)
     if n < 2:
         return Interval(float(sample.mean()) if n else math.nan, math.nan, math.nan, n)
@@ -117,6 +117,15 @@ def clustered_bootstrap(
     )
     lower, upper = np.quantile(means, [1 - quantile, quantile])
     return Interval(float(sample.mean()), float(lower), float(upper), n)
+
+
+def cluster_totals(values: ArrayLike, clusters: Sequence[Hashable] | NDArray[np.generic]) -> tuple[Floats, Floats]:
+    """The sum and the number of values of each cluster, in order of first appearance: shapes (C,) and (C,)."""
+    sample = _sample(values)
+    places: dict[Hashable, int] = {}
+    indices = np.array([places.setdefault(name, len(places)) for name in clusters], dtype=np.int64)
+    sums: Floats = np.bincount(indices, weights=sample).astype(np.float64)  # bincount of nothing is of integers
+    return sums, np.bincount(indices).astype(np.float64)
 
 
 def permutation_test(first: ArrayLike, second: ArrayLike, resamples: int = 10_000, seed: int = 0) -> float:
@@ -155,6 +164,42 @@ def sign_test(first: ArrayLike, second: ArrayLike) -> float:
     return min(1.0, 2 * float(special.bdtr(fewer, len(differences), 0.5)))
 
 
+def trials_for_width(width: float, share: float = 0.5, confidence: float = 0.95) -> int:
+    """The fewest independent trials whose Wilson interval around `share` is at most `width` wide from bound to bound.
+
+    A share of one half has the widest interval: it is the safe guess where nothing is known. Raises ValueError unless
+    0 < width < 1 and 0 <= share <= 1.
+    """
+    if not 0 < width < 1 or not 0 <= share <= 1:
+        raise ValueError(f"a width of {width} around a share of {share}")
+
+    def is_wide(n: int) -> bool:
+        interval = wilson_interval(share * n, n, confidence)
+        return interval.upper - interval.lower > width
+
+    most = 1
+    while is_wide(most):
+        most *= 2
+    fewest = most // 2  # still too wide, or no trial at all
+    while most - fewest > 1:
+        middle = (fewest + most) // 2
+        fewest, most = (middle, most) if is_wide(middle) else (fewest, middle)
+    return most
+
+
+def pairs_for_power(first: float, second: float, power: float = 0.8, confidence: float = 0.95) -> int:
+    """How many pairs the sign test needs to find that one side wins a share `first` and the other `second`, the rest ties.
+
+    The normal approximation of Connor (1987), Biometrics 43. `power` is the probability of a p-value below 1 - confidence.
+    Raises ValueError unless the shares differ, are not negative and sum to at most 1.
+    """
+    if not (first >= 0 and second >= 0 and first + second <= 1 and first != second and 0 < power < 1):
+        raise ValueError(f"shares {first} and {second}, power {power}")
+    decisive, gap = first + second, abs(first - second)
+    z = float(special.ndtri(_upper_quantile(confidence))), float(special.ndtri(power))
+    return math.ceil(((z[0] * math.sqrt(decisive) + z[1] * math.sqrt(decisive - gap**2)) / gap) ** 2)
+
+
 def _upper_quantile(confidence: float) -> float:
     """0.975 for a confidence of 0.95."""
     if not 0 < confidence < 1:
@@ -177,14 +222,6 @@ def _differences(first: ArrayLike, second: ArrayLike) -> Floats:
         raise ValueError(f"{len(left)} values are paired with {len(right)}")
     differences: Floats = (left - right)[left != right]
     return differences
-
-
-def _cluster_totals(sample: Floats, clusters: Sequence[Hashable] | NDArray[np.generic]) -> tuple[Floats, Floats]:
-    """The sum and the number of values of each cluster, in order of first appearance."""
-    places: dict[Hashable, int] = {}
-    indices = np.array([places.setdefault(name, len(places)) for name in clusters], dtype=np.int64)
-    sums: Floats = np.bincount(indices, weights=sample).astype(np.float64)  # bincount of nothing is of integers
-    return sums, np.bincount(indices).astype(np.float64)
 
 
 def _blocks(rows: int, width: int) -> list[int]:
