@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from paddock.cli import chat, corpus, model, recipe, stage, tokenizer
+from paddock.cli import chat, corpus, evaluate, model, recipe, stage, tokenizer
 from paddock.errors import PaddockError
 
 app = typer.Typer(
@@ -31,6 +31,8 @@ app.command("chat", rich_help_panel="Models")(chat.chat)
 app.command("perplexity", rich_help_panel="Models")(model.perplexity)
 app.command("inspect", rich_help_panel="Models")(model.inspect)
 app.command("convert", rich_help_panel="Models")(model.convert)
+app.command("agreement", rich_help_panel="Ratings")(evaluate.agreement)
+app.command("compare", rich_help_panel="Ratings")(evaluate.compare)
 app.command("report", rich_help_panel="Recipes")(recipe.report)
 
 

@@ -50,7 +50,10 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Non
         table.add_column(column.replace("_", " "))
     for row in rows:
         table.add_row(*(in_words(row[column]) if column in row else "" for column in columns))
-    Console(file=sys.stdout).print(table)
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:  # a file or a pipe has room for every cell
+        console.width = max(console.width, console.measure(table, options=console.options.update(width=10_000)).maximum)
+    console.print(table)
 
 
 def in_words(value: Any) -> str:

@@ -275,7 +275,7 @@ def _notes(found: Estimate, patterns: Patterns, coefficient: str, ratio_form: bo
     if single and coefficient not in ("alpha", "cohen") and not ratio_form:
         notes.append(
             f"{single:,} of {found.n:,} items have one rating, which inflates this standard error; "
-            'single_ratings="ratio" gives one that they do not inflate'
+            'the ratio form (single_ratings="ratio", --ratio-errors) is not inflated'
         )
     if found.n == 1:
         notes.append("one item has no standard error")
