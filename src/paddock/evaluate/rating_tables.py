@@ -54,7 +54,7 @@ def rated_items(table: Table, layout: Layout, categories: Sequence[Any] | None =
     coded = _coded(table, table.together([layout.rating]), [layout.rating], categories)
     cells = item_places * len(raters) + rater_places
     _check_once(table, cells, item_column, layout.rater)
-    codes = np.full(len(items) * len(raters), len(coded.categories), dtype=np.int32)
+    codes = np.full(len(items) * len(raters), len(coded.categories), dtype=np.uint16)
     codes[cells] = coded.codes[:, 0]
     shaped = codes.reshape(len(items), len(raters))
     return RatedItems(Ratings(shaped, coded.categories, coded.declared), tuple(items), tuple(raters))

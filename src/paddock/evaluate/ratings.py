@@ -15,17 +15,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numba import njit
 from numpy.typing import NDArray
 
 from paddock.errors import DataError, SettingsError
 
 MOST_CATEGORIES = 1000  # a matrix of weights of this size has a million entries; beyond, these are measurements
 KEY_LIMIT = 2**62
-BLOCK_ITEMS = 1 << 15
-COUNTED_KEYS = 1 << 22  # up to here keys are counted in an array, beyond they are sorted
+BYTE = 256
+PEEK = 4096  # ratings that are likely to show every category
 
 Category = float | str
-Codes = NDArray[np.int32]
+Codes = NDArray[Any]  # of small integers
 Floats = NDArray[np.float64]
 
 
@@ -71,27 +72,46 @@ def code_ratings(values: Any, categories: Sequence[Any] | None = None, columns: 
     with labels; SettingsError for categories that cannot be.
     """
     array = _as_array(values)
-    encoded = _encoded(array, columns)
-    seen = [
-        None if value == "" or (isinstance(value, float) and math.isnan(value)) else value
-        for value in encoded.dictionary.to_pylist()
-    ]
-    if categories is None:
-        known = tuple(sorted(value for value in seen if value is not None))
-    else:
-        known = checked_categories(categories)
+    small = _small_integers(array)
+    seen, indices = _distinct(array, columns) if small is None else small
+    known = tuple(sorted(v for v in seen if v is not None)) if categories is None else checked_categories(categories)
     if len(known) > MOST_CATEGORIES:
         raise SettingsError(
             f"{len(known):,} categories are more than {MOST_CATEGORIES:,}: these are measurements. Round them to fewer"
         )
     places = {category: place for place, category in enumerate(known)}
-    missing, unknown = len(known), -1
+    missing, unknown = len(known), MOST_CATEGORIES + 1
     table = [missing if value is None else places.get(value, unknown) for value in seen]
-    indices = encoded.indices.fill_null(len(seen)).to_numpy(zero_copy_only=False)
-    codes = np.array([*table, missing], dtype=np.int32)[indices].reshape(array.shape)
+    if table != list(range(len(table))):
+        indices = np.array(table, dtype=np.uint16)[indices]
     if unknown in table:
-        raise _outside(array, codes, known, columns)
-    return Ratings(codes, known, categories is not None)
+        raise _outside(array, indices, known, columns)
+    return Ratings(indices.reshape(array.shape), known, categories is not None)
+
+
+def _small_integers(array: NDArray[Any]) -> tuple[list[Any], Codes] | None:
+    """The distinct values of integers within a byte's range, in order, and each rating's place among them; else None."""
+    if array.dtype.kind not in "iu" or not array.size:
+        return None
+    lowest, highest = int(array.min()), int(array.max())
+    if highest - lowest >= BYTE:
+        return None
+    offsets = array.astype(np.uint8) - np.uint8(lowest % BYTE)  # modulo 256, in which a smaller range is exact
+    peeked = set(np.unique(offsets.ravel()[:PEEK]).tolist())
+    seen = [k for k in range(highest - lowest + 1) if k in peeked or (offsets == k).any()]
+    if len(seen) <= highest - lowest:
+        table = np.zeros(BYTE, dtype=np.uint8)
+        table[seen] = np.arange(len(seen))
+        offsets = table[offsets]
+    return [lowest + k for k in seen], offsets
+
+
+def _distinct(array: NDArray[Any], columns: Sequence[str] | None) -> tuple[list[Any], Codes]:
+    """The distinct values, None for those that are missing, and each rating's place among them."""
+    encoded = _encoded(array, columns)
+    values = encoded.dictionary.to_pylist()
+    seen = [None if value == "" or (isinstance(value, float) and math.isnan(value)) else value for value in values]
+    return [*seen, None], encoded.indices.fill_null(len(seen)).to_numpy(zero_copy_only=False)
 
 
 def checked_categories(categories: Sequence[Any]) -> tuple[Category, ...]:
@@ -119,19 +139,34 @@ def count_patterns(codes: Codes, size: int) -> Patterns:
         rated = counts.any(axis=1)
         return Patterns(counts[rated], np.ones(int(rated.sum())))
     powers = np.array([base**k for k in range(size)] + [0], dtype=np.int64)
-    keys = np.zeros(items, dtype=np.int64)
-    for start in range(0, items, BLOCK_ITEMS):  # a block stays in the processor's cache: more than twice as fast
-        for column in codes[start : start + BLOCK_ITEMS].T.astype(np.intp, order="C"):
-            keys[start : start + BLOCK_ITEMS] += powers[column]
-    if base**size <= COUNTED_KEYS:
-        occurrences = np.bincount(keys)
-        distinct = np.flatnonzero(occurrences)
-        times = occurrences[distinct]
-    else:
-        distinct, times = np.unique(keys, return_counts=True)
-    rated = distinct > 0
-    digits = distinct[rated, None] // powers[None, :size] % base
-    return Patterns(digits.astype(np.float64), times[rated].astype(np.float64))
+    most = min(items, math.comb(raters + size, size))  # patterns that there can be
+    slots = 1 << (2 * most).bit_length()
+    keys, times = np.zeros(slots, dtype=np.int64), np.zeros(slots, dtype=np.int64)
+    found = np.empty(most, dtype=np.int64)
+    used = found[: _count_keys(np.ascontiguousarray(codes, dtype=np.uint8), powers, keys, times, found)]
+    digits = keys[used, None] // powers[None, :size] % base
+    return Patterns(digits.astype(np.float64), times[used].astype(np.float64))
+
+
+@njit("int64(uint8[:, ::1], int64[::1], int64[::1], int64[::1], int64[::1])", cache=True)
+def _count_keys(codes, powers, keys, times, found):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Count the items by key in a hash table; the slots in use go to `found`, and their number is returned. 0 is no key."""
+    last, distinct = len(keys) - 1, 0
+    for item in range(codes.shape[0]):
+        key = 0
+        for rater in range(codes.shape[1]):
+            key += powers[codes[item, rater]]
+        if key == 0:
+            continue
+        slot = (key ^ (key >> 17) ^ (key >> 34)) & last
+        while keys[slot] != 0 and keys[slot] != key:
+            slot = (slot + 1) & last
+        if keys[slot] == 0:
+            keys[slot] = key
+            found[distinct] = slot
+            distinct += 1
+        times[slot] += 1
+    return distinct
 
 
 def _as_array(values: Any) -> NDArray[Any]:
@@ -171,7 +206,7 @@ def _encoded(array: NDArray[Any], columns: Sequence[str] | None) -> pa.Dictionar
 
 
 def _outside(array: NDArray[Any], codes: Codes, known: tuple[Category, ...], columns: Sequence[str] | None) -> DataError:
-    place = int(np.flatnonzero(codes.ravel() < 0)[0])
+    place = int(np.flatnonzero(codes.ravel() > MOST_CATEGORIES)[0])
     value = array.ravel()[place]
     is_text, mend = isinstance(value, str), None
     if is_text != isinstance(known[0], str):
