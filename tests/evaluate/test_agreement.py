@@ -389,6 +389,7 @@ def test_nothing_nan_and_empty_text_are_missing(missing):
         lambda r: pd.DataFrame(r).astype("Int64"),
         lambda r: pd.DataFrame(r).T.to_numpy().T,
         lambda r: np.array(r, dtype=object),
+        np.ma.masked_invalid,
     ],
 )
 def test_arrays_and_data_frames_are_read_as_lists_are(kind):

@@ -172,8 +172,10 @@ def _count_keys(codes, powers, keys, times, found):  # type: ignore[no-untyped-d
 def _as_array(values: Any) -> NDArray[Any]:
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()
+    if isinstance(values, np.ma.MaskedArray):
+        return np.where(np.ma.getmaskarray(values), None, values.data)
     if isinstance(values, np.ndarray):
-        return values
+        return values.astype({"S": "U", "T": "O"}.get(values.dtype.kind, values.dtype), copy=False)
     rows = list(values)
     if len({len(row) if isinstance(row, Sequence) and not isinstance(row, str) else 0 for row in rows}) > 1:
         raise DataError("ratings", "its rows have different lengths", mend="Fill up with None")
@@ -183,13 +185,11 @@ def _as_array(values: Any) -> NDArray[Any]:
 def _encoded(array: NDArray[Any], columns: Sequence[str] | None) -> pa.DictionaryArray:
     """Numbers or text by their distinct values; Arrow does that in one pass."""
     flat = array.ravel()
-    if flat.dtype.kind in "ST":
-        flat = flat.astype(str)
     if flat.dtype.kind == "b":
         flat = flat.astype(np.int8)
     try:
         values = pa.array(flat, from_pandas=flat.dtype.kind == "O")  # a NaN among floats is one more value, and faster so
-    except (pa.ArrowException, TypeError):
+    except (pa.ArrowException, TypeError, OverflowError):
         mend = "Give numbers, or text for all"
         raise DataError("ratings", "there are numbers and labels, or something else, side by side", mend=mend) from None
     if pa.types.is_boolean(values.type):
