@@ -173,7 +173,9 @@ def _as_array(values: Any) -> NDArray[Any]:
     if hasattr(values, "to_numpy"):
         values = values.to_numpy()
     if isinstance(values, np.ma.MaskedArray):
-        return np.where(np.ma.getmaskarray(values), None, values.data)
+        objects = values.data.astype(object)
+        objects[np.ma.getmaskarray(values)] = None
+        return objects
     if isinstance(values, np.ndarray):
         return values.astype({"S": "U", "T": "O"}.get(values.dtype.kind, values.dtype), copy=False)
     rows = list(values)
