@@ -25,8 +25,10 @@ docs: .venv/installed-dev
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
+# irrCAC, a reference in tests, pins old versions of scipy, pandas and coverage; its code runs on new ones.
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(BIN)/pip install --quiet -r requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps irrCAC==0.4.4
 	touch $@
 
 clean:

@@ -46,7 +46,8 @@ def section(run: Run) -> Section | None:
         "stands its 95% interval, a bootstrap over prompts. Rows in italics are the paper's, on its own data."
     )
     allowed = {stage.name: _allowed(stage, run) for stage in stages}
-    tables = (_overview(stages, allowed), *_beside_rules(stages), _by_rating(stages, allowed), *_by_kind(stages), _data(stages))
+    rated = _by_rating(stages, allowed)
+    tables = (_overview(stages, allowed), *_beside_rules(stages), rated, *_by_kind(stages), _data(stages))
     figures = [figure for place, stage in enumerate(stages) for figure in _drawings(stage, f"reward{place}")]
     drawings = Figures((*figures, *_by_amount_and_size(stages)))
     return Section("rewards", "Reward models", (note, *tables, *([drawings] if drawings.figures else [])))

@@ -25,7 +25,7 @@ from paddock.text.scripts import Script, script_of
 
 OnBadRow = Literal["error", "skip"]
 Item = TypeVar("Item", str, Dialog, Preference, Script)
-Placed = TypeVar("Placed", Dialog, Preference)
+Placed = TypeVar("Placed", Dialog, Preference, Script)
 
 
 class Source(BaseModel):
@@ -196,8 +196,9 @@ def _read(
 
 
 def _placed(item: Placed, source: Source, place: str) -> Placed:
-    """The item with its place, and with the domain of its source where it names none."""
-    return replace(item, source=place, domain=item.domain or source.domain)
+    """The item with its place, and with the domain of its source where it names none; a script has no domain."""
+    placed = replace(item, source=place)
+    return placed if isinstance(placed, Script) else replace(placed, domain=placed.domain or source.domain)
 
 
 def _item(row: Row | RowError, item_of: Callable[[Row], Item | None]) -> Item | None:

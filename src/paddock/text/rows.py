@@ -131,7 +131,7 @@ def _chosen_and_rejected(row: Row) -> Row:
     chosen, rejected = ("1", "2") if preference < 1.5 else ("2", "1")
     prompt = [{"role": message.role, "content": message.content} for message in _instruction(row)]
     sides = {"chosen": chosen, "rejected": rejected}
-    replies = {side: _content(row[f"output_{number}"], f"output_{number}") for side, number in sides.items()}
+    replies = {side: content_of(row[f"output_{number}"], f"output_{number}") for side, number in sides.items()}
     models = {f"{side}_model": row.get(f"generator_{number}") for side, number in sides.items()}
     return {**row, "prompt": prompt, **replies, **models}
 
