@@ -123,16 +123,17 @@ def test_status_names_every_state(recipe_file: Path, tmp_path: Path):
     run(recipe_file, out)
     assert [row["state"] for row in status(out)] == ["complete", "complete"]
     (out / "second" / "stage.json").unlink()
+    assert [row["state"] for row in status(out)] == ["complete", "unfinished"]
     with open(tmp_path / "texts.jsonl", "a") as file:
         file.write('{"text": "one row more"}\n')
-    assert [row["state"] for row in status(out)] == ["changed", "unfinished"]
+    assert [row["state"] for row in status(out)] == ["changed", "changed"]
 
 
 def test_a_run_can_be_moved(recipe_file: Path, tmp_path: Path):
     text = recipe_file.read_text() + "  third: {stage: tokenizer, data: ['${second}/settings.json'], vocab_size: 300}\n"
-    recipe_file.write_text(text.replace("'${second}/settings.json'", "'${second}/texts.jsonl'"))
+    recipe_file.write_text(text.replace("'${second}/settings.json'", "'${second}/.texts.jsonl'"))
     (tmp_path / "run" / "second").mkdir(parents=True)
-    (tmp_path / "run" / "second" / "texts.jsonl").write_text((tmp_path / "texts.jsonl").read_text())
+    (tmp_path / "run" / "second" / ".texts.jsonl").write_text((tmp_path / "texts.jsonl").read_text())
     run(recipe_file, tmp_path / "run")
     (tmp_path / "run").rename(tmp_path / "moved")
     assert [row["state"] for row in status(tmp_path / "moved")] == ["complete"] * 3
@@ -204,3 +205,26 @@ def test_every_shipped_recipe_holds_valid_settings(file: Path, tmp_path: Path):
 def test_every_setting_of_a_stage_says_what_it_means(name: str):
     for field, about in find_stage(name).settings.model_fields.items():
         assert about.description, f"{name}.{field}"
+
+
+def test_an_unfinished_stage_of_other_settings_is_changed(recipe_file: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    (out / "second" / "stage.json").unlink()
+    other = read_recipe(recipe_file, ["second.vocab_size=305"], None, out)
+    assert [row["state"] for row in plan_recipe(other)] == ["complete", "changed"]
+
+
+def test_status_reads_past_a_line_that_a_full_disk_cut_short(recipe_file: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    (out / "second" / "stage.json").unlink()
+    (out / "second" / "metrics.jsonl").write_text('{"step": 1}\n{"st')
+    assert status(out)[1]["step"] == 1
+
+
+def test_inputs_that_are_no_mapping_are_refused(tmp_path: Path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text("inputs: [a.txt]\nstages: {tokenizer: {data: a.txt}}\n")
+    with pytest.raises(SettingsError, match="must give names to values"):
+        read_recipe(file)

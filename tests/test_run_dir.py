@@ -321,3 +321,10 @@ def test_json_lines_are_read_as_they_were_written(tmp_path):
     rows = [{"text": "a\u2028b", "n": 0.1}, {"text": ""}]
     write_json_lines(tmp_path / "rows.jsonl", rows)
     assert read_json_lines(tmp_path / "rows.jsonl") == rows
+
+
+def test_a_stage_does_not_begin_among_files_of_something_else(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(PaddockError, match=r"holds files of something else \(thesis.txt\)"):
+        StageDir(tmp_path).begin("sft", {}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

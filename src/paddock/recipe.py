@@ -23,7 +23,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -124,6 +124,8 @@ def build_recipe(content: Mapping[str, Any], out: Path, where: str) -> Recipe:
         raise SettingsError(f'{where}: "stages" must name at least one stage')
     if not isinstance(seed, int):
         raise SettingsError(f"{where}: seed is {seed!r}, and must be a whole number")
+    if not isinstance(inputs, dict):
+        raise SettingsError(f'{where}: "inputs" is {inputs!r}, and must give names to values: {{documents: [a.txt]}}')
     known = {f"inputs.{key}": value for key, value in inputs.items()}
     steps: list[Step] = []
     for name, raw in stages.items():
@@ -288,9 +290,9 @@ def state_of(step: Step) -> State:
     """How a stage of a run stands."""
     if not step.folder.settings_file.exists():
         return "not started"
-    if step.folder.is_complete():
-        return "changed" if _missing(step) or step.changes() or step.goes_on() else "complete"
-    return "unfinished"
+    if _missing(step) or step.changes() or step.goes_on():
+        return "changed"
+    return "complete" if step.folder.is_complete() else "unfinished"
 
 
 def status(run: Path) -> list[dict[str, Any]]:
@@ -310,6 +312,13 @@ def _headline(folder: StageDir) -> dict[str, Any]:
         results = folder.read_results()
         return {key: value for key, value in results.items() if isinstance(value, int | float | str)}
     if folder.metrics_file.exists():
-        lines = folder.metrics_file.read_text().splitlines()
-        return {"step": json.loads(lines[-1])["step"]} if lines else {}
+        with suppress(StopIteration):
+            return {"step": next(_rows_backwards(folder.metrics_file))["step"]}
     return {}
+
+
+def _rows_backwards(file: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a log, last first, without a line that a full disk or a kill cut short."""
+    for line in reversed(file.read_text().splitlines()):
+        with suppress(ValueError):
+            yield json.loads(line)

@@ -90,6 +90,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
+def refuse_strangers(folder: Path) -> None:
+    """Raise PaddockError where `folder` holds anything that is not hidden: what is written there might replace it."""
+    strangers = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    if strangers:
+        raise PaddockError(f"{folder} holds files of something else ({strangers[0]}). Give --out a new or an empty folder")
+
+
 def remove_leftovers(folder: Path) -> None:
     """Clear what a killed process left half-written in `folder`."""
     for leftover in folder.glob(".*.tmp"):
@@ -235,10 +242,12 @@ class StageDir:
         """Write `settings.json`, or find it as this call would write it. Returns whether the folder is being resumed.
 
         `settings` holds the seed; `inputs` maps each input's path to its fingerprint. Raises PaddockError where the folder
-        belongs to a run of other settings or inputs: a resumed run must be the same run.
+        belongs to a run of other settings or inputs, since a resumed run must be the same run, or holds other files.
         """
         wanted = {"stage": stage, "settings": settings, "inputs": inputs}
-        if self.settings_file.exists():
+        if not self.settings_file.exists():
+            refuse_strangers(self.path)
+        else:
             found = json.loads(self.settings_file.read_text())
             changed = differences({k: found.get(k) for k in wanted}, wanted)
             if changed:

@@ -21,3 +21,12 @@ def test_help_starts_without_torch():
     code += "except SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules, 'torch'"
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_an_interrupted_command_says_how_it_goes_on():
+    code = "import sys; sys.argv = ['paddock', 'inspect', '7b']\nfrom paddock.cli import main\n"
+    code += "def interrupted(*_, **__): raise KeyboardInterrupt\n"
+    code += "import paddock.model.size as size; size.describe_size = interrupted\nmain.main()\n"
+    outcome = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert outcome.returncode == 130
+    assert "goes on where its last save stands" in outcome.stderr

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,18 @@ def test_convert_writes_shards_that_hold_the_same_weights(paddock, tiny_model: P
     before, after = (AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32) for path in (tiny_model, out))
     for ours, theirs in zip(before.parameters(), after.parameters(), strict=True):
         assert torch.equal(ours.bfloat16().float(), theirs)
+
+
+def test_convert_leaves_a_folder_of_other_files_alone(paddock, tiny_model: Path, tmp_path: Path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    outcome = paddock("convert", tiny_model, "--out", tmp_path)
+    assert outcome.code == 2
+    assert "files of something else" in outcome.err
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_convert_of_a_stages_folder_carries_its_tokenizer(paddock, tiny_model: Path, tmp_path: Path):
+    shutil.copytree(tiny_model, tmp_path / "stage" / "model")
+    (tmp_path / "stage" / "settings.json").write_text("{}")
+    assert paddock("convert", tmp_path / "stage", "--out", tmp_path / "out").code == 0
+    assert (tmp_path / "out" / "tokenizer.model").read_bytes() == (tiny_model / "tokenizer.model").read_bytes()

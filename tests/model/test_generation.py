@@ -259,3 +259,9 @@ def test_log_probs_of_a_continuation_add_up_over_its_parts(chat):
 def test_log_probs_beyond_the_context_are_refused(chat):
     with pytest.raises(PaddockError, match="prompt 0 and its continuation are"):
         chat.log_probs(["The"], [" red" * 200])
+
+
+def test_a_prompt_that_ends_in_a_space_scores_the_token_that_takes_the_space(chat):
+    (scored,), (whole,) = chat.log_probs(["the cat "], ["sat"]), chat.log_probs([""], ["the cat sat"])
+    assert len(scored) > 0
+    assert scored == pytest.approx(whole[-len(scored) :])

@@ -162,5 +162,5 @@ def test_a_large_corpus_is_counted_by_its_first_rows_however_many_sequences_a_ro
 
 
 def test_a_corpus_with_nothing_left_to_learn_from_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing was read"):
+    with pytest.raises(DataError, match="none of the 1 rows is left to learn from"):
         encode_rows(rows_of(["only"], 0.1), tmp_path, ALONE)

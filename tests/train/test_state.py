@@ -132,3 +132,11 @@ def test_a_disk_too_full_for_a_row_of_metrics_is_the_same_error(tmp_path: Path, 
     answer = tiny_run(tmp_path, steps=6, settings={"log_every": 1}, file_limit=100)
     assert answer["error"].startswith("TrainingError")
     assert "metrics.jsonl: the disk is full" in answer["error"]
+
+
+def test_a_damaged_older_save_does_not_stop_the_next_one(tmp_path: Path) -> None:
+    write(tmp_path, 10, 20, keep=3)
+    (tmp_path / "step-00000010" / STATE_FILE).write_text('{"progress": {"st')
+    write(tmp_path, 30, keep=3)
+    progress, _ = saves(tmp_path, keep=3).newest()
+    assert progress["step"] == 30

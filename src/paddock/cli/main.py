@@ -9,6 +9,8 @@ import typer
 from paddock.cli import chat, corpus, evaluate, model, recipe, stage, tokenizer
 from paddock.errors import PaddockError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="paddock",
     help="Raise a chat model the Llama 2 way: from raw text to a trained, aligned and measured chat model.",
@@ -43,6 +45,7 @@ def main() -> None:
     except PaddockError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where the last save stands", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer has turned Ctrl-C into this
+            print("interrupted; a stage goes on where its last save stands when the command is given again", file=sys.stderr)
+        raise

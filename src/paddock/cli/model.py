@@ -62,10 +62,21 @@ def convert(
     """Write a model again in another number format or file size, its tokenizer beside it; a scalar head stays float32."""
     import torch
 
-    from paddock.model.checkpoint import is_reward_model, load_model, load_reward_model, save_model, save_reward_model
+    from paddock.model.checkpoint import (
+        CONFIG_FILE,
+        is_reward_model,
+        load_model,
+        load_reward_model,
+        save_model,
+        save_reward_model,
+    )
+    from paddock.run_dir import model_folder, refuse_strangers
     from paddock.text.tokenizer import MODEL_FILE, Tokenizer
 
-    tokenizer = Tokenizer.load(model) if (model / MODEL_FILE).exists() else None
+    out = out.resolve()
+    if not (out / CONFIG_FILE).exists():  # an earlier model may be replaced, nothing else
+        refuse_strangers(out)
+    tokenizer = Tokenizer.load(model) if (model_folder(model) / MODEL_FILE).exists() else None
     form = tokenizer, getattr(torch, dtype.value), shard_gigabytes * 1e9
     if is_reward_model(model):
         save_reward_model(load_reward_model(model), out, *form)

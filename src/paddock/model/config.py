@@ -24,6 +24,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "dim", "n_layers", "n_heads", "n_kv_heads", "ffn_dim", "context_length"):
+            if not isinstance(getattr(self, name), int):
+                raise SettingsError(f"model: {name} is {getattr(self, name)!r}, and must be a whole number")
             if getattr(self, name) < 1:
                 raise SettingsError(f"model: {name} is {getattr(self, name)}, and must be at least 1")
         if self.dim % self.n_heads or (self.dim // self.n_heads) % 2:

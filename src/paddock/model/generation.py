@@ -337,16 +337,17 @@ class LocalChatModel:
     def log_probs(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
         """Natural-log probability of each token of each continuation, at temperature 1.
 
-        The continuation of a Dialog is a whole answer, its end token included. Raises PaddockError where prompt and
-        continuation exceed the context.
+        The continuation of a Dialog is a whole answer, its end token included. Where a plain prompt's last characters and
+        the continuation's first make one token, as after a final space, that token is the continuation's. Raises
+        PaddockError where prompt and continuation exceed the context.
         """
         sequences = []
         for number, (prompt, continuation) in enumerate(zip(prompts, continuations, strict=True)):
-            first = len(self.encode(prompt))
             if isinstance(prompt, Dialog):
                 ids = encode_dialog(self.tokenizer, prompt.with_reply(continuation)).ids
             else:
                 ids = self.tokenizer.encode(prompt + continuation, bos=True)
+            first = _shared(self.encode(prompt), ids)
             if len(ids) > self.model.config.context_length:
                 context = self.model.config.context_length
                 raise PaddockError(f"prompt {number} and its continuation are {len(ids)} tokens; the context is {context}")
@@ -380,6 +381,11 @@ class LocalChatModel:
         """Whether ids end in a stop string. Every id but BOS and EOS is at least a byte, so the last few ids tell."""
         tail = max((len(text.encode()) for text in stop), default=0) + 4
         return lambda ids: any(text in self.tokenizer.decode(ids[-tail:]) for text in stop)
+
+
+def _shared(prompt: Sequence[int], whole: Sequence[int]) -> int:
+    """How many ids `whole` begins with that are the prompt's too."""
+    return next((at for at, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole)))
 
 
 def _cut(text: str, stop: tuple[str, ...]) -> str:

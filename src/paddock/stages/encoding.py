@@ -27,7 +27,7 @@ from paddock.text.chat_format import Encoded
 from paddock.text.dialog import Dialog, opening_of
 from paddock.text.files import HUB
 from paddock.text.packing import StoreSummary, TokenStore
-from paddock.text.readers import OnBadRow, ReadReport, Source, locations
+from paddock.text.readers import OnBadRow, ReadReport, Source, Sources, locations
 from paddock.train.parallel import Ranks
 from paddock.train.settings import TrainingSettings
 
@@ -42,8 +42,8 @@ EXPANSION = {".gz": 4.0, ".zst": 4.0, ".parquet": 3.0}  # of text, about
 class CorpusSettings(TrainingSettings):
     """Settings of a stage that learns from rows of files, some of them held out."""
 
-    data: tuple[Source, ...] = Field(min_length=1, description="what to learn from; a weight shows a source more often")
-    validation: tuple[Source, ...] = Field((), description="what to judge by; none: a share of the data is held out")
+    data: Sources = Field(min_length=1, description="what to learn from; a weight shows a source more often")
+    validation: Sources = Field((), description="what to judge by; none: a share of the data is held out")
     validation_share: float = Field(0.01, ge=0, lt=1, description="share of the rows held out, by a hash of their text")
     on_bad_row: OnBadRow = Field("error", description="stop at a bad row, or skip and count it")
     context: int | None = Field(None, ge=2, description="tokens of a row; None: the model's context (paper 2.2: 4,096)")
@@ -169,6 +169,14 @@ class EncodedRows(Generic[Store]):
     figures: dict[str, Any]
 
 
+def _nothing_left(rows: Rows[Item, Store], report: ReadReport) -> EmptyDataError:
+    return EmptyDataError(
+        rows.data[0].path if rows.data else "data",
+        f"none of the {report.rows:,} rows is left to learn from: all are held out, or left out by settings",
+        mend="Give more rows, files of their own as validation, or validation_share 0",
+    )
+
+
 def encode_rows(rows: Rows[Item, Store], folder: Path, ranks: Ranks) -> EncodedRows[Store]:
     """Encode `rows` into `folder`, or open what is whole there already. The first rank encodes, and the others wait.
 
@@ -178,7 +186,10 @@ def encode_rows(rows: Rows[Item, Store], folder: Path, ranks: Ranks) -> EncodedR
     about = folder / "data.json"
     if ranks.is_first and not about.exists():
         report = ReadReport()
-        train = rows.write(folder / "train", rows.learnt_from(report))
+        try:
+            train = rows.write(folder / "train", rows.learnt_from(report))
+        except EmptyDataError as error:
+            raise _nothing_left(rows, report) if report.rows else error from None
         validation = None
         with suppress(EmptyDataError):
             validation = rows.write(folder / "validation", filter(rows.judges, rows.held_out()))

@@ -14,7 +14,7 @@ from paddock.settings import StageSettings
 from paddock.text.constraint_values import BUILT_IN, Values, read_values, values_in
 from paddock.text.constraints import draw_constraints, instruction
 from paddock.text.dialog import Dialog, Message
-from paddock.text.readers import OnBadRow, Source, read_scripts
+from paddock.text.readers import OnBadRow, Sources, read_scripts
 from paddock.text.scripts import Script, Slot
 
 BUILT_IN_LISTS, ASKED_LISTS = "built-in", "model"
@@ -27,7 +27,7 @@ QUESTIONS = {  # for what the model knows (paper 3.3: its lists were generated b
 class ScriptSettings(StageSettings):
     """Which dialogs' user messages, and what their instructions ask."""
 
-    data: tuple[Source, ...] = Field(
+    data: Sources = Field(
         min_length=1, description="dialogs: their user messages, their system message, and constraints where they have them"
     )
     turns: int | None = Field(

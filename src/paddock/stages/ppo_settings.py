@@ -16,7 +16,7 @@ from paddock.stages.encoding import CorpusSettings, count_rows
 from paddock.stages.prompts import prompt_rows
 from paddock.stages.rewards import refuse_shorter_context, shared_tokenizer
 from paddock.stages.training import FLOAT_BYTES, STATE_BYTES
-from paddock.text.readers import Source
+from paddock.text.readers import Sources
 from paddock.train.precision import estimate_seconds
 
 # A token is sampled, scored, and read by policy, reference and value model (two operations a parameter each, and two reward
@@ -27,8 +27,8 @@ TRAININGS_WORTH = 4
 class PpoSettings(CorpusSettings):
     """What a policy learns from, how it samples, and how it is updated. Steps are iterations."""
 
-    data: tuple[Source, ...] = Field(min_length=1, description="prompts; those of domain safety are the paper's IS_SAFETY")
-    validation: tuple[Source, ...] = Field((), description="prompts to judge by; none: a share of the data is held out")
+    data: Sources = Field(min_length=1, description="prompts; those of domain safety are the paper's IS_SAFETY")
+    validation: Sources = Field((), description="prompts to judge by; none: a share of the data is held out")
     validation_share: float = Field(0.02, ge=0, lt=1, description="share of the prompts held out, by a hash of their text")
     context: int | None = Field(None, ge=2, description="tokens of a prompt and its reply; None: the model's context")
     model: str = Field(description="the folder of the policy to start from; it is also the reference, pi_0")

@@ -34,7 +34,7 @@ from paddock.text.chat_format import tag_in
 from paddock.text.comparisons import Comparison, preference_row, read_comparisons
 from paddock.text.dialog import DOMAINS, Dialog, Message, Preference, opening_of
 from paddock.text.pairs import LABELS, encode_pairs, statistics_of
-from paddock.text.readers import OnBadRow, Source, read_preferences, read_prompts
+from paddock.text.readers import OnBadRow, Sources, read_preferences, read_prompts
 from paddock.text.tokenizer import Tokenizer
 
 PAIRS = "pairs.jsonl"
@@ -64,7 +64,7 @@ class PreferencesSettings(StageSettings):
         None, description="the folder of the second variant, such as the version before; None: model at another temperature"
     )
     names: tuple[str, str] = Field(("model", "other_model"), description="what the rows call the two variants")
-    data: tuple[Source, ...] = Field(min_length=1, description="prompts; the domain of each decides what it is judged by")
+    data: Sources = Field(min_length=1, description="prompts; the domain of each decides what it is judged by")
     comparisons: int | None = Field(None, ge=1, description="prompts to take, drawn by the seed; None: all")
     temperatures: tuple[PositiveFloat, ...] = Field(
         (0.7, 1.0, 1.3), min_length=1, description="each reply is sampled at one of them, by chance (paper 3.1: varied)"

@@ -19,7 +19,7 @@ from paddock.stages.replies import Sampler, probability
 from paddock.stages.training import shown
 from paddock.statistics import mean_interval, permutation_test, sign_test
 from paddock.text.dialog import DOMAINS
-from paddock.text.readers import Source, read_prompts
+from paddock.text.readers import Sources, read_prompts
 
 SIGNIFICANT = 0.05  # p below which a fall of the mean reward is a regression
 
@@ -31,7 +31,7 @@ class CheckSettings(StageSettings):
     model_before: str = Field(description="the folder of the version before")
     helpfulness_reward: str = Field(description="the folder of the newest helpfulness reward model")
     safety_reward: str | None = Field(description="the folder of the newest safety reward model")
-    data: tuple[Source, ...] = Field(description="held-out prompts")
+    data: Sources = Field(description="held-out prompts")
     max_new_tokens: int = Field(description="tokens of a reply, at most")
 
     def inputs(self) -> list[str]:

@@ -53,7 +53,7 @@ from paddock.stages.sft import SftSettings
 from paddock.statistics import mean_interval
 from paddock.text.dialog import Dialog, Message
 from paddock.text.packing import epoch_order
-from paddock.text.readers import Source, read_prompts
+from paddock.text.readers import Source, Sources, read_prompts
 from paddock.train.parallel import Ranks, processes
 
 BEST, SELECTED, FIGURES = "best.jsonl", "selected.jsonl", "selection.json"
@@ -62,7 +62,7 @@ BEST, SELECTED, FIGURES = "best.jsonl", "selected.jsonl", "selection.json"
 class RejectionSettings(SftSettings):
     """Which policy replies to which prompts, what is kept, and how the base checkpoint is fine-tuned on it."""
 
-    data: tuple[Source, ...] = Field(min_length=1, description="prompts; those of domain safety are ranked by safety alone")
+    data: Sources = Field(min_length=1, description="prompts; those of domain safety are ranked by safety alone")
     model: str = Field(description="the folder of the policy that samples")
     base: str = Field(description="the folder of the checkpoint to fine-tune (paper 4: each version starts from it)")
     helpfulness_reward: str = Field(description="the folder of the helpfulness reward model")

@@ -45,7 +45,7 @@ from paddock.stages.regression import CheckSettings
 from paddock.stages.rejection import RejectionSettings
 from paddock.stages.reward import RewardSettings
 from paddock.text.dialog import DOMAINS, Domain
-from paddock.text.readers import Source, read_prompts
+from paddock.text.readers import Source, Sources, read_prompts
 from paddock.train.parallel import Ranks, processes
 
 
@@ -55,10 +55,10 @@ class RlhfSettings(StageSettings):
     may_change: ClassVar[frozenset[str]] = frozenset({"versions"})
 
     model: str = Field(description="the folder of the fine-tuned checkpoint that every version starts from")
-    data: tuple[Source, ...] = Field(min_length=1, description="prompts to learn from; adversarial ones have domain safety")
-    held_out: tuple[Source, ...] = Field(min_length=1, description="prompts on which each version is checked")
-    first_preferences: tuple[Source, ...] = Field(min_length=1, description="preferences that there are before V1")
-    first_held_out_preferences: tuple[Source, ...] = Field((), description="preferences to judge reward models by")
+    data: Sources = Field(min_length=1, description="prompts to learn from; adversarial ones have domain safety")
+    held_out: Sources = Field(min_length=1, description="prompts on which each version is checked")
+    first_preferences: Sources = Field(min_length=1, description="preferences that there are before V1")
+    first_held_out_preferences: Sources = Field((), description="preferences to judge reward models by")
     helpfulness_reward: str = Field(description="the folder of the first helpfulness reward model")
     safety_reward: str | None = Field(None, description="the folder of the first safety one; None: helpfulness alone")
     versions: int = Field(5, ge=1, description="how many versions to make (paper 4: five)")

@@ -14,7 +14,7 @@ from pydantic import Field
 from paddock.progress import say
 from paddock.run_dir import StageDir
 from paddock.settings import StageSettings
-from paddock.text.readers import OnBadRow, ReadReport, Source, read_texts
+from paddock.text.readers import OnBadRow, ReadReport, Sources, read_texts
 from paddock.text.tokenizer import train_tokenizer
 
 MEASURED_TEXTS = 10_000
@@ -23,7 +23,7 @@ MEASURED_TEXTS = 10_000
 class TokenizerSettings(StageSettings):
     """What the tokenizer learns from, and how large it becomes."""
 
-    data: tuple[Source, ...] = Field(min_length=1, description="documents or dialogs to learn the pieces from")
+    data: Sources = Field(min_length=1, description="documents or dialogs to learn the pieces from")
     vocab_size: int = Field(32_000, ge=260, description="pieces in all (paper 2.2: 32k)")
     on_bad_row: OnBadRow = Field("error", description="stop at a bad row, or skip and count it")
     seed: int = Field(0, ge=0, description="of the sample of a corpus of over 200 million lines, and of fractional weights")

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from paddock.errors import DataError, did_you_mean
 from paddock.text.chat_format import dialog_text
@@ -45,6 +45,14 @@ class Source(BaseModel):
     @classmethod
     def _from_path(cls, value: Any) -> Any:
         return {"path": str(value)} if isinstance(value, str | Path) else value
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | Path | dict | Source) else value
+
+
+Sources = Annotated[tuple[Source, ...], BeforeValidator(_as_list)]
+"""One source or several, as a setting."""
 
 
 @dataclass

@@ -119,8 +119,10 @@ class Tokenizer:
         return found
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of `ids`, without BOS and EOS. Bytes that are no UTF-8 show as U+FFFD."""
-        text: str = self._processor.decode([int(token) for token in ids])
+        """The text of `ids`, without BOS, EOS and ids beyond the vocabulary, which a model with a padded embedding may
+        sample. Bytes that are no UTF-8 show as U+FFFD.
+        """
+        text: str = self._processor.decode([int(token) for token in ids if token < self.vocab_size])
         return text
 
     def piece(self, token: int) -> str:

@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,8 +131,9 @@ class Saves:
         steps = sorted(step for step in self._steps() if step <= newest)
         kept = set(steps[-self.keep :])
         for step in steps[-self.keep :]:
-            state = json.loads((self._path(step) / STATE_FILE).read_text())
-            kept.add(state["progress"].get("best_step"))
+            with suppress(OSError, ValueError, KeyError):  # an older save that was damaged since points to no best step
+                state = json.loads((self._path(step) / STATE_FILE).read_text())
+                kept.add(state["progress"].get("best_step"))
         for step in set(steps) - kept:
             hidden = self.folder / f".step-{step:08d}.tmp"  # so that a kill leaves no save that looks damaged
             self._path(step).replace(hidden)
