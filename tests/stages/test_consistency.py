@@ -87,9 +87,20 @@ def test_a_name_that_is_no_file_is_refused(consistency_values: dict, pretrained:
         settings(consistency_values, others={"a/b": str(pretrained.model)})
 
 
+def test_two_models_of_one_name_are_refused(consistency_values: dict, pretrained: StageDir):
+    with pytest.raises(SettingsError, match="two models are called 'model'"):
+        settings(consistency_values, others={"model": str(pretrained.model)})
+
+
+def test_a_reply_that_no_prompt_can_carry_is_left_out_of_attention(tmp_path: Path, consistency_values: dict):
+    script = Script(("one", "two"), "Figure: x.", (Constraint("figure", "x"),), "s")
+    course = Course(script, ("fine", "[INST]"), (False, False), "tag")
+    assert consistency.attention(settings(consistency_values), [course], StageDir(tmp_path)) == {}
+
+
 def test_samples_are_the_ends_of_dialogs(checked):
     rows = read_json_lines(checked[0].samples_file)
-    assert {row["model"] for row in rows} <= {"before", "model"}
+    assert {row["model"] for row in rows} == {"before", "model"}
     assert all(row["prompt"][0]["role"] == "system" for row in rows)
 
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import repeat
+from itertools import islice, repeat
 from statistics import fmean
 from typing import Any
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 
 from paddock.backends.open import open_chat_model
 from paddock.errors import DataError
@@ -52,12 +52,14 @@ class ConsistencySettings(ScriptSettings):
     )
     attention_dialogs: int = Field(8, ge=0, description="dialogs whose attention is measured (Figure 10)")
 
-    @field_validator("others")
-    @classmethod
-    def _named_as_files(cls, others: dict[str, str]) -> dict[str, str]:
-        if bad := [name for name in others if not name or "/" in name or name.startswith(".")]:
+    @model_validator(mode="after")
+    def _named_apart_and_as_files(self) -> ConsistencySettings:
+        names = [*self.others, self.name]
+        if bad := [name for name in names if not name or "/" in name or name.startswith(".")]:
             raise ValueError(f"names become files: {', '.join(bad)} cannot")
-        return others
+        if self.name in self.others:
+            raise ValueError(f"two models are called {self.name!r}: give name or others another one")
+        return self
 
     @property
     def models(self) -> dict[str, str]:
@@ -150,7 +152,8 @@ def attention(settings: ConsistencySettings, courses: Sequence[Course], stage_di
 
     All models read the same dialogs. A turn's figure is the mean over those that got there.
     """
-    told = [course for course in courses if course.script.instruction and course.replies][: settings.attention_dialogs]
+    fit = (course for course in courses if course.script.instruction and course.replies and course.ended != "tag")
+    told = list(islice(fit, settings.attention_dialogs))
     if not told:
         return {}
     pictures: dict[str, Any] = {}
