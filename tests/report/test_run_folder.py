@@ -82,11 +82,11 @@ def test_a_tokenizers_folder_is_no_model_to_chat_with(run):
 
 
 def test_parts_of_a_stage_stand_by_their_version(run):
+    StageDir(run / "rlhf").begin("rlhf", {}, {})
     for version in (10, 2):
         for name in ("rejection", "check"):
             part = StageDir(run / "rlhf" / f"v{version}" / name)
             part.begin(name, {}, {})
-    StageDir(run / "rlhf").begin("rlhf", {}, {})
     parts = stage_of(run, "rlhf").parts
     assert [(part.group, part.name) for part in parts] == [
         ("v2", "check"),
