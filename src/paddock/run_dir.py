@@ -67,6 +67,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     What stood at `path` before is replaced. A kill leaves a hidden `.NAME.*.tmp` folder, which `remove_leftovers` clears.
     """
+    path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -90,10 +91,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
-def refuse_strangers(folder: Path) -> None:
-    """Raise PaddockError where `folder` holds anything that is not hidden: what is written there might replace it."""
+def refuse_strangers(folder: Path, own: str) -> None:
+    """Raise PaddockError where `folder` holds files, none of them `own`: what is written there might replace them.
+
+    `own` is the file that marks a folder of the kind that is to be written. Hidden files do not count.
+    """
     strangers = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
-    if strangers:
+    if strangers and own not in strangers:
         raise PaddockError(f"{folder} holds files of something else ({strangers[0]}). Give --out a new or an empty folder")
 
 
@@ -245,9 +249,8 @@ class StageDir:
         belongs to a run of other settings or inputs, since a resumed run must be the same run, or holds other files.
         """
         wanted = {"stage": stage, "settings": settings, "inputs": inputs}
-        if not self.settings_file.exists():
-            refuse_strangers(self.path)
-        else:
+        refuse_strangers(self.path, self.settings_file.name)
+        if self.settings_file.exists():
             found = json.loads(self.settings_file.read_text())
             changed = differences({k: found.get(k) for k in wanted}, wanted)
             if changed:

@@ -77,3 +77,11 @@ def test_help_of_the_group_names_both_uses(paddock):
     shown = paddock("corpus", "--help").out
     assert "train-toxicity" in shown
     assert "FILES..." in shown
+
+
+def test_a_classifier_is_not_written_over_other_files(paddock, tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label\nyou fool,1\na friend,0\n")
+    outcome = paddock("corpus", "train-toxicity", tmp_path / "rows.csv", "--out", tmp_path)
+    assert outcome.code == 2
+    assert "files of something else" in outcome.err
+    assert (tmp_path / "rows.csv").exists()

@@ -70,8 +70,10 @@ def train_toxicity(
     as_json: AsJson = False,
 ) -> None:
     """Train a small classifier of toxic lines for `--set classifier=FOLDER`; its report says how far to trust it."""
-    from paddock.safety.corpus.linear import read_rows, train_and_check
+    from paddock.run_dir import refuse_strangers
+    from paddock.safety.corpus.linear import CLASSIFIER_FILE, read_rows, train_and_check
 
+    refuse_strangers(out, CLASSIFIER_FILE)
     texts, labels = read_rows(file, text, label, frozenset(toxic.split(",")))
     classifier = train_and_check(texts, labels, hatecheck, seed or 0)
     classifier.save(out)

@@ -73,9 +73,7 @@ def convert(
     from paddock.run_dir import model_folder, refuse_strangers
     from paddock.text.tokenizer import MODEL_FILE, Tokenizer
 
-    out = out.resolve()
-    if not (out / CONFIG_FILE).exists():  # an earlier model may be replaced, nothing else
-        refuse_strangers(out)
+    refuse_strangers(out, CONFIG_FILE)  # an earlier model may be replaced, nothing else
     tokenizer = Tokenizer.load(model) if (model_folder(model) / MODEL_FILE).exists() else None
     form = tokenizer, getattr(torch, dtype.value), shard_gigabytes * 1e9
     if is_reward_model(model):
