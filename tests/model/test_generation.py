@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from paddock.errors import PaddockError
-from paddock.model import generation
+from paddock.model import decoding, generation
 from paddock.model.config import ModelConfig
 from paddock.model.decoding import Cache, decode, lay_out, prefill
 from paddock.model.generation import LocalChatModel, generate, log_probs_of, stream
@@ -147,14 +147,14 @@ def test_no_prompts_give_no_completions():
 def test_the_cache_is_bounded_in_bytes(monkeypatch):
     sampling = Sampling(n=5, max_new_tokens=10)
     expected = generate(network(), prompts(), sampling, END)
-    monkeypatch.setattr(generation, "CACHE_BYTES", 1)  # one row at a time
+    monkeypatch.setattr(decoding, "CACHE_BYTES", 1)  # one row at a time
     assert [[c.token_ids for c in samples] for samples in generate(network(), prompts(), sampling, END)] == [
         [c.token_ids for c in samples] for samples in expected
     ]
 
 
 def test_a_cpu_decodes_64_rows_in_2_gibibytes():
-    assert generation.bounds_of(torch.device("cpu")) == (64, 2**31)
+    assert decoding.bounds_of(torch.device("cpu")) == (64, 2**31)
 
 
 @pytest.mark.parametrize(
@@ -166,13 +166,35 @@ def test_an_accelerators_cache_has_an_eighth_of_its_memory_or_half_of_what_is_fr
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free * gib, 80 * gib))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: reserved * gib)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: min(reserved, 2) * gib)
-    assert generation.bounds_of(torch.device("cuda")) == (512, cache * gib)
+    assert decoding.bounds_of(torch.device("cuda")) == (512, cache * gib)
 
 
 def test_streamed_ids_equal_the_batch():
     sampling = Sampling(max_new_tokens=30, seed=2, top_k=20)
     ((whole,),) = generate(network(), [[5, 6, 7]], sampling, END)
     assert tuple(stream(network(), [5, 6, 7], sampling, END)) == whole.token_ids
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_ids_beyond_the_tokenizer_are_never_sampled(temperature):
+    """A model with two thirds of its rows beyond the vocabulary, all of them likelier than any other."""
+    model, sampling = network(), Sampling(temperature=temperature, max_new_tokens=30)
+    with torch.no_grad():
+        model.head.weight[30:] *= 4
+    few = [[token % 30 for token in prompt] for prompt in prompts()]
+    found = generate(model, few, sampling, None, vocabulary=30)
+    assert max(max(c.token_ids) for (c,) in found) < 30
+    assert max(max(c.token_ids) for (c,) in generate(model, few, sampling, None)) >= 30
+    assert tuple(stream(model, few[0], sampling, None, vocabulary=30)) == found[0][0].token_ids
+
+
+def test_a_chat_model_samples_what_its_tokenizer_knows(chat):
+    wide = LocalChatModel(network(chat.tokenizer.vocab_size + 200, context_length=128), chat.tokenizer)
+    (samples,) = wide.complete([QUESTION], Sampling(n=8, max_new_tokens=40))
+    assert max(max(sample.token_ids) for sample in samples) < chat.tokenizer.vocab_size
+    ids = [wide.encode(QUESTION), samples[0].token_ids]
+    (scored,) = log_probs_of(wide.model, [((*ids[0], *ids[1]), len(ids[0]))])
+    assert samples[0].log_probs == pytest.approx(scored, abs=1e-4)  # those of the whole distribution, as training sees it
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

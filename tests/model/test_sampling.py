@@ -30,6 +30,20 @@ def test_log_probs_are_of_the_whole_distribution_at_the_temperature():
     torch.testing.assert_close(log_probs, expected)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_ids_beyond_the_vocabulary_are_never_chosen_however_likely(temperature):
+    logits = torch.tensor([[0.0, 1.0, 2000.0, 2000.0]]).expand(500, -1)
+    tokens, log_probs = choose(logits, torch.rand(500), Sampling(temperature=temperature), vocabulary=2)
+    assert set(tokens.tolist()) == ({1} if temperature == 0 else {0, 1})
+    torch.testing.assert_close(log_probs, logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0])
+
+
+def test_a_vocabulary_of_all_ids_changes_no_bit():
+    logits, uniform, sampling = torch.randn(64, 9), torch.rand(64), Sampling(temperature=0.7, top_p=0.9)
+    for whole, named in zip(choose(logits, uniform, sampling), choose(logits, uniform, sampling, 9), strict=True):
+        assert torch.equal(whole, named)
+
+
 def test_greedy_takes_the_most_probable_token_with_its_log_prob_at_temperature_one():
     logits = torch.tensor([[0.0, 3.0, 1.0]])
     tokens, log_probs = choose(logits, torch.rand(1), Sampling(temperature=0))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from paddock.errors import SettingsError, TrainingError
+from paddock.errors import CheckpointError, SettingsError, TrainingError
 from paddock.model.checkpoint import load_model
 from paddock.run_dir import StageDir
 from paddock.settings import parse
@@ -118,7 +118,7 @@ def test_a_model_that_knows_fewer_ids_is_refused_before_any_work(
 ) -> None:
     shutil.copytree(reward_folders["helpfulness"], tmp_path / "small")
     edit_config(tmp_path / "small", vocab_size=300)
-    with pytest.raises(SettingsError, match=r"small knows 300 ids, and the policy .* may sample 320"):
+    with pytest.raises(CheckpointError, match=r"small: the tokenizer has 320 ids, and the model 300"):
         ppo.set_up(parse(PpoSettings, {**ppo_values, "helpfulness_reward": str(tmp_path / "small")}, "test"), ALONE)
 
 

@@ -10,12 +10,15 @@ import pytest
 import torch
 import transformers
 
-from paddock.errors import SettingsError
-from paddock.model.checkpoint import load_model, read_config
+from paddock.errors import CheckpointError, SettingsError
+from paddock.model.checkpoint import load_model, read_config, save_model
+from paddock.model.config import ModelConfig
+from paddock.model.transformer import Transformer
 from paddock.run_dir import StageDir
 from paddock.settings import parse
 from paddock.stages.pretrain import PretrainSettings, plan, run
 from paddock.text.packing import DocumentWindows, TokenStore
+from paddock.text.tokenizer import Tokenizer
 
 
 def settings(values: dict, **changes: object) -> PretrainSettings:
@@ -153,8 +156,18 @@ def test_a_tokenizer_that_does_not_fit_the_model_is_refused(
     pretrain_values: dict, pretrained: StageDir, real_data: Path
 ) -> None:
     values = {key: value for key, value in pretrain_values.items() if key != "shape"}
-    with pytest.raises(SettingsError, match="has 320 ids, and the tokenizer 32,000"):
+    with pytest.raises(CheckpointError, match="the tokenizer has 32,000 ids, and the model 320"):
         plan(settings(values, model=str(pretrained.model), tokenizer=str(real_data / "llama2c")))
+
+
+def test_training_goes_on_from_a_model_with_more_rows_than_its_tokenizer_has_ids(
+    pretrain_values: dict, tokenizer: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    wide = Transformer(ModelConfig(vocab_size=384, dim=32, n_layers=1, n_heads=2, n_kv_heads=1, ffn_dim=48))
+    save_model(wide, tmp_path / "wide", Tokenizer.load(tokenizer))
+    values = {key: value for key, value in pretrain_values.items() if key not in {"shape", "tokenizer"}}
+    assert plan(settings(values, model=str(tmp_path / "wide")))["parameters"] == sum(p.numel() for p in wide.parameters())
 
 
 def test_every_setting_says_what_it_is() -> None:

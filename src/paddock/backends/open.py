@@ -9,7 +9,7 @@ import torch
 from paddock.model.checkpoint import load_model, load_reward_model
 from paddock.model.generation import LocalChatModel
 from paddock.model.scoring import LocalScorer
-from paddock.text.tokenizer import Tokenizer
+from paddock.model.vocabulary import load_tokenizer
 
 
 def best_device() -> torch.device:
@@ -20,10 +20,10 @@ def best_device() -> torch.device:
 def open_chat_model(folder: Path | str) -> LocalChatModel:
     """The model in `folder`, with the tokenizer beside it, on the best device: float32 on a CPU, as stored elsewhere.
 
-    Raises CheckpointError where the folder holds no model or no tokenizer.
+    Raises CheckpointError where the folder holds no model or no tokenizer, or they do not fit.
     """
     device = best_device()
-    tokenizer = Tokenizer.load(Path(folder))
+    tokenizer = load_tokenizer(folder)
     model = load_model(folder, torch.float32 if device.type == "cpu" else None, device)
     return LocalChatModel(model.eval(), tokenizer, device)
 
@@ -31,9 +31,9 @@ def open_chat_model(folder: Path | str) -> LocalChatModel:
 def open_scorer(folder: Path | str) -> LocalScorer:
     """The reward model in `folder`, with the tokenizer beside it, as `open_chat_model` opens a chat model.
 
-    Raises CheckpointError where the folder holds no reward model or no tokenizer.
+    Raises CheckpointError where the folder holds no reward model or no tokenizer, or they do not fit.
     """
     device = best_device()
-    tokenizer = Tokenizer.load(Path(folder))
+    tokenizer = load_tokenizer(folder)
     model = load_reward_model(folder, torch.float32 if device.type == "cpu" else None, device)
     return LocalScorer(model.eval(), tokenizer)

@@ -70,11 +70,12 @@ def convert(
         save_model,
         save_reward_model,
     )
+    from paddock.model.vocabulary import load_tokenizer
     from paddock.run_dir import model_folder, refuse_strangers
-    from paddock.text.tokenizer import MODEL_FILE, Tokenizer
+    from paddock.text.tokenizer import MODEL_FILE
 
     refuse_strangers(out, CONFIG_FILE)  # an earlier model may be replaced, nothing else
-    tokenizer = Tokenizer.load(model) if (model_folder(model) / MODEL_FILE).exists() else None
+    tokenizer = load_tokenizer(model) if (model_folder(model) / MODEL_FILE).exists() else None
     form = tokenizer, getattr(torch, dtype.value), shard_gigabytes * 1e9
     if is_reward_model(model):
         save_reward_model(load_reward_model(model), out, *form)

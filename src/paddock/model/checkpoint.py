@@ -269,6 +269,11 @@ def read_config(path: Path | str, architecture: str = LANGUAGE_MODEL) -> ModelCo
     return _config_from(found, file)
 
 
+def read_any_config(path: Path | str) -> ModelConfig:
+    """`read_config` of a language model or a reward model, whichever the folder holds."""
+    return read_config(path, REWARD_MODEL if is_reward_model(path) else LANGUAGE_MODEL)
+
+
 def _read_json(folder: Path) -> dict[str, Any]:
     """The object in a model folder's `config.json`. Raises CheckpointError where there is none."""
     file = folder / CONFIG_FILE

@@ -18,9 +18,26 @@ from torch import Tensor, nn
 from paddock.model.linear import Linear, goes_through_onednn
 from paddock.model.transformer import Attention, Block, Transformer, attend, swiglu
 
+ROWS = 64  # decoded at a time on a CPU: with more, its matmuls gain little and the cache outgrows the processor's own
+CACHE_BYTES = 2 << 30  # on a CPU
+ACCELERATOR_ROWS = 512  # there a step reads the weights once for all rows, and more rows cost little
+ACCELERATOR_SHARE = 1 / 8  # of its memory for the cache: the models of a stage need the rest
 PACK_AT_MOST_BYTES = 1 << 30  # packing copies the weights: not worth the memory where they are large
 
 Layer = Callable[[Tensor], Tensor]
+
+
+def bounds_of(device: torch.device) -> tuple[int, int]:
+    """The most rows to decode at a time on a device, and the most bytes of their cache.
+
+    An accelerator's cache has an eighth of its memory: a fixed share, so that a run that was killed decodes in the batches
+    that it would have had, for rounding depends on their size. Only where memory is scarce, it has half of what is free.
+    """
+    if device.type != "cuda":
+        return ROWS, CACHE_BYTES
+    free, total = torch.cuda.mem_get_info(device)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept by PyTorch for what comes
+    return ACCELERATOR_ROWS, int(min(total * ACCELERATOR_SHARE, (free + unused) / 2))
 
 
 class Cache:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from paddock.errors import PaddockError
-from paddock.model.decoding import Cache, DecodingNetwork, decode, lay_out, prefill
+from paddock.model.decoding import Cache, DecodingNetwork, bounds_of, decode, lay_out, prefill
 from paddock.model.sampling import choose, uniform_numbers
 from paddock.model.transformer import Transformer
 from paddock.protocols import Completion, Prompt, Sampling
@@ -24,10 +24,6 @@ from paddock.text.chat_format import encode_dialog, encode_prompt
 from paddock.text.dialog import Dialog
 from paddock.text.tokenizer import Tokenizer
 
-ROWS = 64  # decoded at a time on a CPU: with more, its matmuls gain little and the cache outgrows the processor's own
-CACHE_BYTES = 2 << 30  # on a CPU
-ACCELERATOR_ROWS = 512  # there a step reads the weights once for all rows, and more rows cost little
-ACCELERATOR_SHARE = 1 / 8  # of its memory for the cache: the models of a stage need the rest
 TOKENS_AT_A_TIME = 4096  # of prompts read, or of texts scored, in one pass
 
 
@@ -66,10 +62,10 @@ class _Rows:
         for tensor in (self.last, self.lengths, self.made, self.limits, self.uniform, self.token_ids, self.log_probs):
             tensor[target] = tensor[source]
 
-    def sample(self, rows: slice, logits: Tensor, sampling: Sampling) -> None:
+    def sample(self, rows: slice, logits: Tensor, sampling: Sampling, vocabulary: int | None) -> None:
         """Choose the next token of each of `rows` and note it."""
         place = self.made[rows, None]
-        tokens, log_probs = choose(logits, self.uniform[rows].gather(1, place)[:, 0], sampling)
+        tokens, log_probs = choose(logits, self.uniform[rows].gather(1, place)[:, 0], sampling, vocabulary)
         self.token_ids[rows].scatter_(1, place, tokens[:, None])
         self.log_probs[rows].scatter_(1, place, log_probs[:, None])
         self.last[rows] = tokens
@@ -84,12 +80,14 @@ def generate(
     end_id: int | None = None,
     is_finished: Callable[[list[int]], bool] | None = None,
     rows: int | None = None,
+    vocabulary: int | None = None,
 ) -> list[list[Generated]]:
     """Continue each of `prompts`, lists of at least one id, `sampling.n` times; results in the prompts' order.
 
     A completion ends with `end_id`, where `is_finished` of its ids so far says so, after `sampling.max_new_tokens`, or where
-    the model's context is full. `sampling.stop` is text, and the caller's to see to. At most `rows` completions are decoded
-    at a time, and fewer where the cache would outgrow its bytes (`bounds_of` has the bounds of both; `rows` None: its own).
+    the model's context is full. `sampling.stop` is text, and the caller's to see to. Sampled ids are below `vocabulary`, how
+    many the tokenizer has; None: as many as the model. At most `rows` completions are decoded at a time, and fewer where the
+    cache would outgrow its bytes (`bounds_of` has the bounds of both; `rows` None: its own).
     Raises ValueError for a prompt that leaves no room, and PaddockError where the model's logits are not finite.
     """
     limits = [min(sampling.max_new_tokens, model.config.context_length - len(prompt)) for prompt in prompts]
@@ -99,23 +97,10 @@ def generate(
     results: list[list[Generated]] = [[] for _ in prompts]
     if not prompts:
         return results
-    decoder = _Decoder(model, prompts, limits, sampling, end_id, is_finished, rows)
+    decoder = _Decoder(model, prompts, limits, sampling, end_id, is_finished, rows, vocabulary)
     for (prompt, _), generated in sorted(decoder.run(), key=lambda owned: owned[0]):
         results[prompt].append(generated)
     return results
-
-
-def bounds_of(device: torch.device) -> tuple[int, int]:
-    """The most rows to decode at a time on a device, and the most bytes of their cache.
-
-    An accelerator's cache has an eighth of its memory: a fixed share, so that a run that was killed decodes in the batches
-    that it would have had, for rounding depends on their size. Only where memory is scarce, it has half of what is free.
-    """
-    if device.type != "cuda":
-        return ROWS, CACHE_BYTES
-    free, total = torch.cuda.mem_get_info(device)
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept by PyTorch for what comes
-    return ACCELERATOR_ROWS, int(min(total * ACCELERATOR_SHARE, (free + unused) / 2))
 
 
 class _Decoder:
@@ -130,9 +115,10 @@ class _Decoder:
         end_id: int | None,
         is_finished: Callable[[list[int]], bool] | None,
         rows: int | None,
+        vocabulary: int | None,
     ) -> None:
         self.model, self.prompts, self.limits, self.sampling = model, prompts, limits, sampling
-        self.end_id, self.is_finished = end_id, is_finished
+        self.end_id, self.is_finished, self.vocabulary = end_id, is_finished, vocabulary
         self.device = model.embedding.weight.device
         positions = max(len(prompt) + limit for prompt, limit in zip(prompts, limits, strict=True))
         config, width = model.config, model.embedding.weight.element_size()
@@ -162,7 +148,7 @@ class _Decoder:
                 logits = decode(self.network, self.cache, rows.last[used], rows.lengths[used], self.longest)
                 rows.lengths[used] += 1
                 self.longest += 1
-                rows.sample(used, logits, self.sampling)
+                rows.sample(used, logits, self.sampling, self.vocabulary)
             yield from self.collect()
 
     def admit(self) -> None:
@@ -189,7 +175,7 @@ class _Decoder:
             for row, (prompt, sample) in enumerate(rows.owners[new], start=first_row):
                 numbers = uniform_numbers(self.sampling.seed, prompt, sample, self.limits[prompt])
                 rows.uniform[row, : len(numbers)] = numbers
-        rows.sample(new, logits.repeat_interleave(copies, dim=0), self.sampling)
+        rows.sample(new, logits.repeat_interleave(copies, dim=0), self.sampling, self.vocabulary)
         self.longest = int(rows.lengths[: len(rows.owners)].max())
 
     def collect(self) -> Iterator[tuple[tuple[int, int], Generated]]:
@@ -234,7 +220,13 @@ def pad(sequences: Sequence[Sequence[int]], device: torch.device) -> Tensor:
 
 
 @torch.inference_mode()
-def stream(model: Transformer, prompt: Sequence[int], sampling: Sampling, end_id: int | None = None) -> Iterator[int]:
+def stream(
+    model: Transformer,
+    prompt: Sequence[int],
+    sampling: Sampling,
+    end_id: int | None = None,
+    vocabulary: int | None = None,
+) -> Iterator[int]:
     """The ids of `generate`'s first completion of `prompt`, one by one, as they are sampled."""
     limit = min(sampling.max_new_tokens, model.config.context_length - len(prompt))
     device = model.embedding.weight.device
@@ -244,7 +236,7 @@ def stream(model: Transformer, prompt: Sequence[int], sampling: Sampling, end_id
     length = torch.tensor([len(prompt)], device=device)
     logits = prefill(model, cache, torch.tensor([list(prompt)], device=device), length, first_row=0, copies=1)
     for made in range(limit):
-        token, _ = choose(logits, uniform[made : made + 1], sampling)
+        token, _ = choose(logits, uniform[made : made + 1], sampling, vocabulary)
         yield int(token)
         if int(token) == end_id or made + 1 == limit:
             return
@@ -302,6 +294,7 @@ class LocalChatModel:
             self.tokenizer.eos_id,
             self._stop_finder(sampling.stop) if sampling.stop else None,
             self.rows,
+            self.tokenizer.vocab_size,
         )
         completions = [
             [Completion("", finish_reason="error", error=self._problem(ids)) for _ in range(sampling.n)] for ids in encoded
@@ -321,7 +314,7 @@ class LocalChatModel:
         sampled: list[int] = []
         shown = 0
         finished = self._stop_finder(sampling.stop)
-        for token in stream(self.model, ids, sampling, self.tokenizer.eos_id):
+        for token in stream(self.model, ids, sampling, self.tokenizer.eos_id, self.tokenizer.vocab_size):
             sampled.append(token)
             ends = finished(sampled)
             text = self._text(prompt, ids, sampled, sampling.stop)

@@ -23,21 +23,25 @@ def uniform_numbers(seed: int, prompt: int, sample: int, count: int) -> Tensor:
     return torch.from_numpy(np.random.Generator(np.random.Philox(key)).random(count, dtype=np.float32))
 
 
-def choose(logits: Tensor, uniform: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+def choose(logits: Tensor, uniform: Tensor, sampling: Sampling, vocabulary: int | None = None) -> tuple[Tensor, Tensor]:
     """The next token of each row and its log-probability: logits (B, V) float32, uniform (B,) -> (B,) int64, (B,) float32.
 
-    The log-probability is that of softmax(logits / temperature), before top-k and top-p cut the distribution: what training
-    at that temperature works out for the same token. Greedy choices (temperature 0) have it at temperature 1. Raises
-    PaddockError where logits are not finite.
+    Tokens are below `vocabulary`, how many ids the tokenizer has; None: it has all V. The log-probability is that of
+    softmax(logits / temperature) over all V, before anything cuts the distribution: what training at that temperature works
+    out for the same token. Greedy choices (temperature 0) have it at temperature 1. Raises PaddockError where logits are not
+    finite.
     """
     if sampling.temperature == 0:
-        all_log_probs, tokens = logits.log_softmax(dim=-1), logits.argmax(dim=-1)
+        all_log_probs, tokens = logits.log_softmax(dim=-1), logits[:, :vocabulary].argmax(dim=-1)
         check_finite(all_log_probs)
         return tokens, all_log_probs.gather(-1, tokens[:, None])[:, 0]
-    probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+    scaled = logits / sampling.temperature
+    probabilities = torch.softmax(scaled[:, :vocabulary], dim=-1)
     check_finite(probabilities)
     tokens = inverse_cumulative(truncate(probabilities, sampling.top_k, sampling.top_p), uniform)
-    return tokens, probabilities.gather(-1, tokens[:, None])[:, 0].log()
+    if probabilities.shape == scaled.shape:
+        return tokens, probabilities.gather(-1, tokens[:, None])[:, 0].log()
+    return tokens, scaled.log_softmax(dim=-1).gather(-1, tokens[:, None])[:, 0]
 
 
 def check_finite(distributions: Tensor) -> None:

@@ -190,7 +190,8 @@ def sample(bench: Bench, prompts: Prompts, key: tuple[int, ...]) -> list[Reply]:
     sampling = Sampling(
         temperature=bench.settings.temperature, max_new_tokens=bench.settings.max_new_tokens, seed=int(seed[0])
     )
-    generated = generate(bench.models.sampler(), prompts.ids, sampling, bench.tokenizer.eos_id)
+    tokenizer = bench.tokenizer
+    generated = generate(bench.models.sampler(), prompts.ids, sampling, tokenizer.eos_id, vocabulary=tokenizer.vocab_size)
     return [
         Reply(prompt, reply.token_ids, reply.log_probs, ended=reply.finish_reason == "stop")
         for prompt, (reply,) in zip(prompts.ids, generated, strict=True)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from paddock.backends.open import best_device
 from paddock.errors import SettingsError
-from paddock.model.checkpoint import LANGUAGE_MODEL, REWARD_MODEL, is_reward_model, read_config
+from paddock.model.checkpoint import read_config
 from paddock.model.config import ModelConfig
 from paddock.model.size import count_parameters
 from paddock.stages.encoding import CorpusSettings, count_rows
@@ -125,16 +125,9 @@ def plan(settings: PpoSettings) -> dict[str, Any]:
 
 
 def policy_config(settings: PpoSettings) -> ModelConfig:
-    """The policy's shape. Raises SettingsError where a model that reads its ids has too short a context, or lacks some."""
+    """The policy's shape. Raises SettingsError where a model that reads what it samples has too short a context."""
     config = read_config(settings.model)
     refuse_shorter_context(settings.model, *settings.other_models(), context=settings.context_for(config))
-    for folder in settings.other_models():
-        other = read_config(folder, REWARD_MODEL if is_reward_model(folder) else LANGUAGE_MODEL)
-        if other.vocab_size < config.vocab_size:
-            raise SettingsError(
-                f"{folder} knows {other.vocab_size} ids, and the policy {settings.model} may sample {config.vocab_size}: "
-                "train it from that model"
-            )
     return config
 
 

@@ -25,6 +25,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from paddock.backends.open import open_chat_model
 from paddock.errors import DataError, PaddockError
+from paddock.model.vocabulary import load_tokenizer
 from paddock.progress import say
 from paddock.protocols import Completion, Sampling
 from paddock.run_dir import LABELLED, StageDir, atomic_write, hash_of, to_json, write_json_lines
@@ -35,7 +36,6 @@ from paddock.text.comparisons import Comparison, preference_row, read_comparison
 from paddock.text.dialog import DOMAINS, Dialog, Message, Preference, opening_of
 from paddock.text.pairs import LABELS, encode_pairs, statistics_of
 from paddock.text.readers import OnBadRow, Sources, read_preferences, read_prompts
-from paddock.text.tokenizer import Tokenizer
 
 PAIRS = "pairs.jsonl"
 TRAIN, HELD_OUT = "preferences.jsonl", "preferences_held_out.jsonl"
@@ -119,7 +119,7 @@ def run(settings: PreferencesSettings, stage_dir: StageDir, annotators: Annotato
     train, held_out = split(kept, settings.held_out_share)
     for name, preferences in ((HELD_OUT, held_out), (TRAIN, train)):
         write_json_lines(stage_dir.path / name, map(preference_row, preferences))
-    encoded = list(encode_pairs(Tokenizer.load(Path(settings.model)), kept))
+    encoded = list(encode_pairs(load_tokenizer(settings.model), kept))
     say(f"preferences: {len(train):,} to learn from and {len(held_out):,} held out in {stage_dir.path}")
     return {
         "sampled": json.loads(about.read_text()),

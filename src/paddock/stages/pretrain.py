@@ -18,11 +18,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from paddock.errors import SettingsError, did_you_mean
+from paddock.errors import did_you_mean
 from paddock.model.blueprint import Blueprint, fresh_model
 from paddock.model.checkpoint import model_from, read_config
 from paddock.model.config import PRESETS, ModelConfig, preset
 from paddock.model.transformer import Transformer
+from paddock.model.vocabulary import refuse_larger_tokenizer
 from paddock.run_dir import StageDir
 from paddock.stages.encoding import CorpusSettings, Rows, count_rows, encode_rows
 from paddock.stages.training import finish, plan_figures
@@ -128,15 +129,11 @@ def document_rows(settings: PretrainSettings, tokenizer: Tokenizer) -> Rows[str,
 
 
 def shape_of(settings: PretrainSettings, tokenizer: Tokenizer) -> ModelConfig:
-    """The shape of the model. Raises SettingsError where a folder's vocabulary is not the tokenizer's."""
+    """The shape of the model. Raises CheckpointError where a folder's vocabulary is smaller than the tokenizer's."""
     if settings.model in PRESETS:
         return preset(settings.model, **settings.shape, vocab_size=tokenizer.vocab_size)
     config = read_config(settings.model)
-    if config.vocab_size != tokenizer.vocab_size:
-        raise SettingsError(
-            f"the model in {settings.model} has {config.vocab_size:,} ids, and the tokenizer {tokenizer.vocab_size:,}: "
-            "they do not belong together"
-        )
+    refuse_larger_tokenizer(tokenizer, config, settings.model)
     return config
 
 

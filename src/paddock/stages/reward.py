@@ -34,6 +34,7 @@ from paddock.model.checkpoint import read_config, reward_model_from, save_reward
 from paddock.model.config import ModelConfig
 from paddock.model.heads import RewardModel
 from paddock.model.scoring import LocalScorer
+from paddock.model.vocabulary import load_tokenizer
 from paddock.progress import say
 from paddock.run_dir import StageDir
 from paddock.stages.encoding import HASHES, CorpusSettings, Rows, count_rows, encode_rows, place_of
@@ -89,7 +90,7 @@ class RewardSettings(CorpusSettings):
 
 def plan(settings: RewardSettings) -> dict[str, Any]:
     """What would be read and done: pairs, tokens, steps, parameters, memory, time."""
-    tokenizer, config = Tokenizer.load(Path(settings.model)), read_config(settings.model)
+    tokenizer, config = load_tokenizer(settings.model), read_config(settings.model)
     context = settings.context_for(config)
     check_models(settings)
     rows = preference_rows(settings, tokenizer, context)
@@ -107,7 +108,7 @@ def plan(settings: RewardSettings) -> dict[str, Any]:
 def run(settings: RewardSettings, stage_dir: StageDir) -> dict[str, Any]:
     """Encode, train, score the held-out pairs, save the model. Returns the figures of `results.json`."""
     with processes() as ranks:
-        tokenizer, config = Tokenizer.load(Path(settings.model)), read_config(settings.model)
+        tokenizer, config = load_tokenizer(settings.model), read_config(settings.model)
         context = settings.context_for(config)
         check_models(settings)
         rows = preference_rows(settings, tokenizer, context)

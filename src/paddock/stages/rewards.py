@@ -23,8 +23,9 @@ from torch import Tensor
 
 from paddock.backends.open import open_scorer
 from paddock.errors import SettingsError
-from paddock.model.checkpoint import LANGUAGE_MODEL, REWARD_MODEL, is_reward_model, read_config
+from paddock.model.checkpoint import read_any_config, read_config
 from paddock.model.scoring import LocalScorer
+from paddock.model.vocabulary import load_tokenizer
 from paddock.text.dialog import Dialog
 from paddock.text.tokenizer import Tokenizer
 
@@ -111,10 +112,12 @@ def is_tagged(prompt: Dialog) -> bool:
 
 
 def shared_tokenizer(policy: str, *others: str | None) -> Tokenizer:
-    """The tokenizer in the folder `policy`. Raises SettingsError where another model has another one."""
-    tokenizer = Tokenizer.load(Path(policy))
+    """The tokenizer in the folder `policy`. Raises SettingsError where another model has another one, and
+    CheckpointError where a model lacks a row for an id of it.
+    """
+    tokenizer = load_tokenizer(policy)
     for folder in others:
-        if folder and Tokenizer.load(Path(folder)) != tokenizer:
+        if folder and load_tokenizer(folder) != tokenizer:
             raise SettingsError(f"{folder} has another tokenizer than the policy {policy}: train it from that model")
     return tokenizer
 
@@ -126,8 +129,7 @@ def refuse_shorter_context(policy: str, *others: str | None, context: int | None
     """
     most = context or read_config(policy).context_length
     for folder in filter(None, others):
-        kind = REWARD_MODEL if is_reward_model(folder) else LANGUAGE_MODEL
-        if (least := read_config(folder, kind).context_length) < most:
+        if (least := read_any_config(folder).context_length) < most:
             lower = "" if context is None else f", or set context to {least:,} or less"
             raise SettingsError(
                 f"{folder} reads at most {least:,} tokens, and the policy {policy} writes up to {most:,}: train it from "

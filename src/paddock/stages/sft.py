@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice, tee
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from paddock.errors import DataError
 from paddock.model.checkpoint import model_from, read_config
+from paddock.model.vocabulary import load_tokenizer
 from paddock.run_dir import StageDir
 from paddock.stages.encoding import CorpusSettings, Rows, count_rows, dialog_rows, encode_rows
 from paddock.stages.training import finish, plan_figures
@@ -57,7 +57,7 @@ class SftSettings(CorpusSettings):
 
 def plan(settings: SftSettings) -> dict[str, Any]:
     """What would be read and done: rows, tokens, steps, parameters, memory, time."""
-    tokenizer, config = Tokenizer.load(Path(settings.model)), read_config(settings.model)
+    tokenizer, config = load_tokenizer(settings.model), read_config(settings.model)
     context = settings.context_for(config)
     counts = count_rows(
         rows_of(settings, tokenizer, context),
@@ -70,7 +70,7 @@ def plan(settings: SftSettings) -> dict[str, Any]:
 def run(settings: SftSettings, stage_dir: StageDir) -> dict[str, Any]:
     """Encode, train, save the model, and let it answer a few held-out prompts. Returns the figures of `results.json`."""
     with processes() as ranks:
-        tokenizer = Tokenizer.load(Path(settings.model))
+        tokenizer = load_tokenizer(settings.model)
         context = settings.context_for(read_config(settings.model))
         rows = rows_of(settings, tokenizer, context)
         encoded = encode_rows(rows, stage_dir.data, ranks)

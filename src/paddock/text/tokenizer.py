@@ -119,8 +119,8 @@ class Tokenizer:
         return found
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of `ids`, without BOS, EOS and ids beyond the vocabulary, which a model with a padded embedding may
-        sample. Bytes that are no UTF-8 show as U+FFFD.
+        """The text of `ids`, without BOS, EOS and ids beyond the vocabulary, which another program may have sampled from a
+        model with more rows. Bytes that are no UTF-8 show as U+FFFD.
         """
         text: str = self._processor.decode([int(token) for token in ids if token < self.vocab_size])
         return text
