@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from paddock.errors import SettingsError
@@ -19,8 +21,17 @@ from paddock.model.config import ModelConfig
 from paddock.model.transformer import Transformer
 from paddock.run_dir import StageDir
 from paddock.text.chat_format import Encoded
-from paddock.text.packing import Batches, DocumentWindows, PackedDialogs, TokenStore
-from paddock.train.loop import Fitted, fit, next_token_loss
+from paddock.text.packing import Batch, Batches, DocumentWindows, PackedDialogs, TokenStore
+from paddock.train.loop import (
+    Fitted,
+    evaluate,
+    filled_micro_batches,
+    fit,
+    micro_batches,
+    next_token_loss,
+    prepare,
+    rows_at_once,
+)
 from paddock.train.parallel import Ranks
 from paddock.train.settings import TrainingSettings
 
@@ -87,6 +98,86 @@ def test_the_micro_batch_changes_nothing(tmp_path: Path, dialogs: PackedDialogs,
         assert other["gradient_norm"] == pytest.approx(one["gradient_norm"], rel=1e-4)
     for one, other in zip(whole.setup.model.parameters(), parts.setup.model.parameters(), strict=True):
         torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-4)
+
+
+def test_a_prime_number_of_rows_is_learnt_from_as_many_rows_at_a_time_as_there_is_room_for(
+    tmp_path: Path, store_folder: Path
+) -> None:
+    seven = DocumentWindows(TokenStore.open(store_folder), 7, 16, seed=0)
+    shapes: list[int] = []
+
+    def counted(model: torch.nn.Module, batch: Batch, device: torch.device) -> tuple[torch.Tensor, int]:
+        shapes.append(len(batch.token_ids))
+        return next_token_loss(model, batch, device)
+
+    train(tmp_path / "whole", seven, steps=3)
+    fit(
+        new_model(),
+        seven,
+        settings(micro_batch_size=3),
+        StageDir(tmp_path / "parts"),
+        ALONE,
+        label="",
+        steps=3,
+        loss=counted,
+    )
+    assert shapes == [3, 3, 1] * 3
+    losses, expected = ([row["loss"] for row in rows(tmp_path / name)] for name in ("parts", "whole"))
+    np.testing.assert_allclose(losses, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "tokens", "size", "at_once"),
+    [
+        (16, 256, None, 16),  # all fit
+        (64, 512, None, 32),  # 16,384 tokens
+        (72, 256, None, 36),  # two equal parts
+        (67, 256, None, 34),  # a prime: 34 and 33
+        (74, 256, None, 37),
+        (7, 16, 2, 2),  # 2, 2, 2, 1
+        (8, 16, 3, 2),  # equal parts, of one shape
+        (5, 16, 1, 1),
+        (3, 40_000, None, 1),
+    ],
+)
+def test_micro_batches_are_equal_where_that_costs_little(rows: int, tokens: int, size: int | None, at_once: int) -> None:
+    assert rows_at_once(rows, tokens, size) == at_once
+
+
+def test_rows_in_steps_of_eight_always_divide_into_equal_micro_batches() -> None:
+    """Those of reward models: at most 512 rows, of 256 tokens or more."""
+    for limit in range(1, 65):
+        for rows in range(8, 513, 8):
+            at_once = rows_at_once(rows, 256, limit)
+            assert rows % at_once == 0
+            assert at_once == max(n for n in range(1, limit + 1) if rows % n == 0)
+
+
+@given(
+    filled=st.integers(1, 24),
+    rows=st.integers(1, 12),
+    ranks=st.integers(1, 3),
+    size=st.integers(1, 9),
+    compiled=st.booleans(),
+)
+def test_an_evaluation_shows_the_filled_rows_once_in_as_many_parts_on_every_rank(
+    filled: int, rows: int, ranks: int, size: int, compiled: bool
+) -> None:
+    rows, filled = rows * ranks, min(filled, rows * ranks)
+    numbers = np.arange(rows)[:, None]
+    batch = Batch(numbers, numbers, numbers < filled, None, ("documents",) * filled + ("padding",) * (rows - filled))
+    assert batch.filled == filled
+    device = torch.device("cpu")
+    parts = [list(filled_micro_batches(batch, Ranks(rank, ranks, device), size, compiled)) for rank in range(ranks)]
+    whole = [list(micro_batches(batch, Ranks(rank, ranks, device), size)) for rank in range(ranks)]
+    assert len({len(part) for part in parts}) == 1
+    seen = [int(row) for part in parts for some in part for row in some.token_ids[:, 0]]
+    assert seen == list(range(len(seen)))
+    assert filled <= len(seen) < filled + ranks * (size if compiled else 1)
+    if compiled:
+        shapes = {len(some.token_ids) for part in whole for some in part}
+        assert {len(some.token_ids) for part in parts for some in part} <= shapes
+    assert max(len(some.token_ids) for part in parts for some in part) <= size
 
 
 def test_activation_checkpointing_changes_nothing(tmp_path: Path, documents: DocumentWindows) -> None:
@@ -225,3 +316,26 @@ def test_evaluation_counts_every_token_once(tmp_path: Path, documents: DocumentW
         for step in range(documents.steps_per_epoch):
             total += next_token_loss(fitted.setup.model, documents.batch(step), ALONE.device)[0].item()
     assert row["loss"] == pytest.approx(total / documents.tokens_per_epoch, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [DocumentWindows, PackedDialogs])
+def test_an_evaluation_reads_the_rows_there_are_and_finds_the_same_loss_at_any_batch_size(
+    dialogs: PackedDialogs, documents: DocumentWindows, kind: type[DocumentWindows | PackedDialogs]
+) -> None:
+    store = (dialogs if kind is PackedDialogs else documents).store
+    setup, read = prepare(new_model(), settings(), ALONE, 0), 0
+
+    def counted(model: torch.nn.Module, batch: Batch, device: torch.device) -> tuple[torch.Tensor, int]:
+        nonlocal read
+        read += len(batch.token_ids)
+        return next_token_loss(model, batch, device)
+
+    found = {}
+    for batch_size in (1, 4, 7, 64, 1024):
+        read = 0
+        found[batch_size] = evaluate(setup, kind(store, batch_size, 16, 0), counted, None)
+        assert read == kind(store, 1, 16, 0).steps_per_epoch
+    expected_loss, expected_count = found[1]
+    for loss, count in found.values():
+        assert count == expected_count
+        assert loss == pytest.approx(expected_loss, abs=1e-6)

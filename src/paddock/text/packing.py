@@ -25,6 +25,8 @@ from paddock.errors import DataError, EmptyDataError
 from paddock.run_dir import atomic_folder, to_json
 from paddock.text.chat_format import Encoded
 
+PADDING = "padding"  # what a row that holds nothing is called among `sources`
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -37,6 +39,11 @@ class Batch:
         NDArray[np.int32] | None
     )  # (B, T) 1.. the dialog within the row, 0 padding; None: attention is plainly causal
     sources: tuple[str, ...]  # what each row holds, in words, for the error that stops a run
+
+    @property
+    def filled(self) -> int:
+        """How many rows hold anything: the first ones."""
+        return len(self.sources) - self.sources.count(PADDING)
 
     def rows(self, start: int, stop: int) -> Batch:
         """The rows from `start` up to `stop`: a rank's share, or a micro-batch."""
@@ -61,6 +68,11 @@ class StepRows(Protocol):
     @property
     def sources(self) -> tuple[str, ...]:
         """What each row holds, in words."""
+        ...
+
+    @property
+    def filled(self) -> int:
+        """How many rows hold anything: the first ones; the others are padding."""
         ...
 
     def rows(self, start: int, stop: int) -> Self:
@@ -216,7 +228,7 @@ class DocumentWindows:
         token_ids = np.where(loss_mask, tokens[:, :-1], 0)
         targets = np.where(loss_mask, tokens[:, 1:], 0)
         names = [f"documents tokens {begin}-{min(begin + self.context, size)}" for begin in begins[: len(windows)]]
-        return Batch(token_ids, targets, loss_mask, None, (*names, *["padding"] * (batch_size - len(names))))
+        return Batch(token_ids, targets, loss_mask, None, (*names, *[PADDING] * (batch_size - len(names))))
 
 
 class PackedDialogs:
@@ -267,7 +279,7 @@ class PackedDialogs:
         shape = (batch_size, self.context)
         token_ids, targets = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         loss_mask, segment_ids = np.zeros(shape, np.bool_), np.zeros(shape, np.int32)
-        names = ["padding"] * batch_size
+        names = [PADDING] * batch_size
         for place, row in enumerate(rows):
             dialogs = self.row_dialogs[self.row_offsets[row] : self.row_offsets[row + 1]]
             names[place] = "dialogs " + ", ".join(map(str, dialogs))

@@ -22,7 +22,7 @@ from paddock.errors import DataError
 from paddock.run_dir import atomic_folder
 from paddock.text.chat_format import Encoded, encode_dialogs
 from paddock.text.dialog import DOMAINS, PREFERENCE_RATINGS, Dialog, Message, Preference
-from paddock.text.packing import StoreSummary, TokenStore, epoch_order, pack
+from paddock.text.packing import PADDING, StoreSummary, TokenStore, epoch_order, pack
 from paddock.text.tokenizer import Tokenizer
 
 OverlongPair = Literal["refuse", "skip"]
@@ -131,6 +131,11 @@ class PairBatch:
     labels: NDArray[np.void]  # (B, P) of LABELS
     sources: tuple[str, ...]  # what each row holds, in words
 
+    @property
+    def filled(self) -> int:
+        """How many rows hold anything: the first ones."""
+        return len(self.sources) - self.sources.count(PADDING)
+
     def rows(self, start: int, stop: int) -> PairBatch:
         """The rows from `start` up to `stop`."""
         some = slice(start, stop)
@@ -182,7 +187,7 @@ class PackedPairs:
         token_ids, segment_ids = np.zeros(shape, np.int64), np.zeros(shape, np.int32)
         ends = np.full((2, *places), -1, np.int64)
         labels = np.zeros(places, LABELS)
-        names = ["padding"] * self.rows
+        names = [PADDING] * self.rows
         row_offsets, pairs = self._plans[step]
         for row in range(len(row_offsets) - 1):
             some = pairs[row_offsets[row] : row_offsets[row + 1]]

@@ -90,18 +90,37 @@ def prepare(model: nn.Module, settings: TrainingSettings, ranks: Ranks, tokens: 
 
 
 def micro_batches(batch: Rows, ranks: Ranks, size: int | None) -> Iterator[Rows]:
-    """This rank's share of a step's rows, at most `size` rows at a time and always the same number; None: 16,384 tokens."""
+    """This rank's share of a step's rows, as many at a time as `rows_at_once` finds."""
     rows, tokens = batch.token_ids.shape
-    share = ranks.share(rows)
-    at_once = rows_at_once(len(share), tokens, size)
+    return cut(batch, ranks.share(rows), rows_at_once(len(ranks.share(rows)), tokens, size))
+
+
+def filled_micro_batches(batch: Rows, ranks: Ranks, size: int | None, compiled: bool) -> Iterator[Rows]:
+    """`micro_batches` without the rows that only fill up a batch, but for those that give all ranks as many.
+
+    Where blocks are `compiled`, each new shape would be compiled anew: there, micro-batches stay as large as they are.
+    """
+    rows, tokens = batch.token_ids.shape
+    at_once = rows_at_once(len(ranks.share(rows)), tokens, size)
+    part = ranks.size * (at_once if compiled else 1)
+    return cut(batch, ranks.share(min(-(-batch.filled // part) * part, rows)), at_once)
+
+
+def cut(batch: Rows, share: range, at_once: int) -> Iterator[Rows]:
+    """The rows of `share`, `at_once` at a time; the last may be fewer."""
     for start in share[::at_once]:
-        yield batch.rows(start, start + at_once)
+        yield batch.rows(start, min(start + at_once, share.stop))
 
 
 def rows_at_once(rows: int, tokens: int, size: int | None) -> int:
-    """How many of a device's `rows` rows of `tokens` tokens make a micro-batch: the largest equal part within the limit."""
-    limit = size or max(TOKENS_AT_ONCE // tokens, 1)
-    return max(divisor for divisor in range(1, rows + 1) if rows % divisor == 0 and divisor <= limit)
+    """How many of a device's `rows` rows of `tokens` tokens make a micro-batch, at most `size`; None: 16,384 tokens.
+
+    The largest equal part within the limit, so that all are of one shape, which is compiled once. Where that is a single row
+    or under an eighth of the limit, as for a prime number of rows, there are as few parts as can be, the last one smaller.
+    """
+    limit = min(size or max(TOKENS_AT_ONCE // tokens, 1), rows)
+    equal = max(divisor for divisor in range(1, limit + 1) if rows % divisor == 0)
+    return equal if equal > 1 and 8 * equal >= limit else -(-rows // -(-rows // limit))
 
 
 def accumulate(setup: Setup, batch: StepRows, loss: Loss, micro_batch_size: int | None) -> tuple[float, int]:
@@ -119,11 +138,14 @@ def accumulate(setup: Setup, batch: StepRows, loss: Loss, micro_batch_size: int 
 
 @torch.no_grad()
 def evaluate(setup: Setup, batches: Batches, loss: Loss, micro_batch_size: int | None) -> tuple[float, int]:
-    """The mean loss over one epoch of `batches`, and the count it is the mean of."""
+    """The mean loss over one epoch of `batches`, and the count it is the mean of.
+
+    It costs what the batches hold, whatever their size, and a micro-batch more where blocks are compiled.
+    """
     setup.model.eval()
     totals = torch.zeros(2, dtype=torch.float64, device=setup.ranks.device)
     for step in range(batches.steps_per_epoch):
-        for rows in micro_batches(batches.batch(step), setup.ranks, micro_batch_size):
+        for rows in filled_micro_batches(batches.batch(step), setup.ranks, micro_batch_size, setup.compiled):
             with setup.autocast():
                 loss_sum, count = loss(setup.model, rows, setup.ranks.device)
             totals[0] += loss_sum
