@@ -109,6 +109,21 @@ def test_a_stage_that_is_to_go_further_keeps_what_it_has_made(recipe_file: Path,
     assert [row["state"] for row in plan_recipe(further)] == ["complete", "complete"]
 
 
+def test_a_setting_that_touches_nothing_made_leaves_a_stage_complete(recipe_file: Path, tmp_path: Path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    before = (out / "second" / "stage.json").stat().st_mtime_ns
+    monkeypatch.setattr(TokenizerSettings, "passing", frozenset({"vocab_size"}))
+    other = read_recipe(recipe_file, ["second.vocab_size=305"], None, out)
+    assert [row["state"] for row in plan_recipe(other)] == ["complete", "complete"]
+    assert run_recipe(other, out)["second"]["vocab_size"] == 310
+    assert (out / "second" / "stage.json").stat().st_mtime_ns == before
+    (out / "second" / "stage.json").unlink()
+    assert [row["state"] for row in plan_recipe(other)] == ["complete", "unfinished"]
+    assert run_recipe(other, out)["second"]["vocab_size"] == 305
+    assert "done again" not in capsys.readouterr().err
+
+
 def test_an_unfinished_stage_goes_on(recipe_file: Path, tmp_path: Path, capsys):
     out = tmp_path / "run"
     run(recipe_file, out)

@@ -23,6 +23,7 @@ from paddock.run_dir import (
     remove_leftovers,
     to_json,
     versions,
+    without,
     write_json_lines,
 )
 
@@ -263,6 +264,45 @@ def test_another_run_in_the_same_folder_is_refused_with_the_difference(stage, na
         stage.begin(name, settings, inputs)
     assert told in str(error.value)
     assert "--out" in str(error.value)
+
+
+def test_a_complete_stage_stays_as_it_is_under_settings_that_touch_nothing_it_made(stage):
+    stage.begin("sft", {"seed": 1, "log_every": 1}, {})
+    stage.complete({})
+    assert stage.begin("sft", {"seed": 1, "log_every": 5}, {}, passing={"log_every"}) is True
+    assert stage.is_complete()
+    assert stage.read_settings()["settings"]["log_every"] == 1  # what it ran under
+    with pytest.raises(PaddockError, match=r"settings\.seed was 1, is now 2"):
+        stage.begin("sft", {"seed": 2, "log_every": 5}, {}, passing={"log_every"})
+
+
+def test_an_unfinished_stage_goes_on_under_settings_that_touch_nothing_it_makes(stage):
+    stage.begin("sft", {"log_every": 1}, {})
+    assert stage.begin("sft", {"log_every": 5}, {}, passing={"log_every"}) is True
+    assert stage.read_settings()["settings"]["log_every"] == 5
+
+
+def test_a_complete_stage_goes_on_under_settings_that_may_change(stage):
+    stage.begin("rlhf", {"versions": 1, "rejection": {"watts": 50, "epochs": 2}}, {})
+    stage.complete({})
+    further = {"versions": 1, "rejection": {"epochs": 2}}
+    assert stage.begin("rlhf", further, {}, may_change={"versions", "rejection.watts"}) is True
+    assert not stage.is_complete()
+    assert stage.read_settings()["settings"] == further
+
+
+@pytest.mark.parametrize(
+    ("names", "left"),
+    [
+        ((), {"a": 1, "b": {"a": 2, "c": 3}}),
+        (("a",), {"b": {"a": 2, "c": 3}}),
+        (("b.a", "b.x"), {"a": 1, "b": {"c": 3}}),
+        (("a.b", "x"), {"a": 1, "b": {"a": 2, "c": 3}}),
+        (("b", "b.a"), {"a": 1}),
+    ],
+)
+def test_names_are_taken_out_of_an_object_and_of_those_within_it(names, left):
+    assert without({"a": 1, "b": {"a": 2, "c": 3}}, names) == left
 
 
 def test_a_stage_is_complete_with_its_results_written(stage):

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from paddock.catalog import Stage, find_stage
 from paddock.errors import PaddockError, SettingsError, did_you_mean
 from paddock.progress import say
-from paddock.run_dir import LABELLED, StageDir, atomic_write, differences, fingerprint_inputs, locked, within_run
+from paddock.run_dir import LABELLED, StageDir, atomic_write, fingerprint_inputs, locked, within_run, without
 from paddock.settings import StageSettings, assign, parse, read_yaml
 
 if TYPE_CHECKING:
@@ -66,20 +66,19 @@ class Step:
 
     def changes(self) -> list[str]:
         """In words, what differs from the run that the folder holds, so that what it has made does not hold any more."""
-        return differences(
-            self._held(), {"stage": self.kind, "settings": self._lasting(self.record()), "inputs": self.inputs()}
-        )
+        free = self.settings.may_change | self.settings.passing
+        return self.folder.changes(self.kind, self.record(), self.inputs(), free)
 
     def goes_on(self) -> bool:
         """Whether the run that the folder holds is the same one, but for how far it is to go."""
-        return self.folder.read_settings()["settings"] != self.record() and not self.changes()
+        passing = self.settings.passing
+        held, wanted = (without(values, passing) for values in (self.folder.read_settings()["settings"], self.record()))
+        return held != wanted and not self.changes()
 
-    def _held(self) -> dict[str, Any]:
-        found = self.folder.read_settings()
-        return {"stage": found.get("stage"), "settings": self._lasting(found["settings"]), "inputs": found.get("inputs")}
-
-    def _lasting(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in record.items() if key not in self.settings.may_change}
+    def begin(self) -> bool:
+        """Make the folder ready. Returns whether it is being resumed. Raises PaddockError where it holds another run."""
+        settings = self.settings
+        return self.folder.begin(self.kind, self.record(), self.inputs(), settings.may_change, settings.passing)
 
 
 @dataclass(frozen=True)
@@ -216,11 +215,9 @@ def run_step(step: Step, ranks: Ranks | None = None) -> dict[str, Any]:
 
 def begin(step: Step) -> dict[str, Any] | None:
     """Make a stage's folder ready, and return its results where it is complete already."""
-    if step.folder.settings_file.exists() and step.goes_on():
-        step.folder.reopen(step.record())
-    resumes = step.folder.begin(step.kind, step.record(), step.inputs())
+    resumes = step.begin()
     if step.folder.is_complete():
-        say(f"{step.name}: complete, skipped (same settings, same inputs)")
+        say(f"{step.name}: complete, skipped (nothing that it depends on has changed)")
         return step.folder.read_results()
     say(f"{step.name}: {'unfinished, goes on' if resumes else 'starts'}")
     return None

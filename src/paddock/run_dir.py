@@ -14,7 +14,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -242,31 +242,44 @@ class StageDir:
         """Whether the stage ended."""
         return self.stage_file.exists()
 
-    def begin(self, stage: str, settings: dict[str, Any], inputs: dict[str, str]) -> bool:
+    def begin(
+        self,
+        stage: str,
+        settings: dict[str, Any],
+        inputs: dict[str, str],
+        may_change: Collection[str] = (),
+        passing: Collection[str] = (),
+    ) -> bool:
         """Write `settings.json`, or find it as this call would write it. Returns whether the folder is being resumed.
 
-        `settings` holds the seed; `inputs` maps each input's path to its fingerprint. Raises PaddockError where the folder
-        belongs to a run of other settings or inputs, since a resumed run must be the same run, or holds other files.
+        `settings` holds the seed; `inputs` maps each input's path to its fingerprint. What `may_change` and `passing` name
+        (`StageSettings` says what they are) may differ from what is found: the stage goes on under `settings`. Where only
+        what is `passing` differs, a complete one is left as it is. Raises PaddockError where the folder belongs to a run of
+        other settings or inputs, since a resumed run must be the same run, or holds other files.
         """
         wanted = {"stage": stage, "settings": settings, "inputs": inputs}
         refuse_strangers(self.path, self.settings_file.name)
-        if self.settings_file.exists():
-            found = json.loads(self.settings_file.read_text())
-            changed = differences({k: found.get(k) for k in wanted}, wanted)
-            if changed:
-                raise PaddockError(
-                    f"{self.path} holds a run of other settings ({'; '.join(changed)}). "
-                    "Give --out another folder, or remove this one"
-                )
-            remove_leftovers(self.path)
-            return True
-        atomic_write(self.settings_file, to_json({**wanted, "versions": versions()}))
-        return False
+        if not self.settings_file.exists():
+            atomic_write(self.settings_file, to_json({**wanted, "versions": versions()}))
+            return False
+        if changed := self.changes(stage, settings, inputs, {*may_change, *passing}):
+            raise PaddockError(
+                f"{self.path} holds a run of other settings ({'; '.join(changed)}). "
+                "Give --out another folder, or remove this one"
+            )
+        remove_leftovers(self.path)
+        found = self.read_settings()
+        if without(found["settings"], passing) != without(settings, passing):
+            self.stage_file.unlink(missing_ok=True)
+        if found["settings"] != settings and not self.is_complete():
+            atomic_write(self.settings_file, to_json({**found, "settings": settings}))
+        return True
 
-    def reopen(self, settings: dict[str, Any]) -> None:
-        """Let a stage, complete or not, go on under `settings`, under which what is made of it still holds."""
-        self.stage_file.unlink(missing_ok=True)
-        atomic_write(self.settings_file, to_json({**self.read_settings(), "settings": settings}))
+    def changes(self, stage: str, settings: dict[str, Any], inputs: dict[str, str], free: Collection[str]) -> list[str]:
+        """In words, what differs from the run that the folder holds, settings that `free` names aside."""
+        found = self.read_settings()
+        held = {"stage": found.get("stage"), "settings": without(found["settings"], free), "inputs": found.get("inputs")}
+        return differences(held, {"stage": stage, "settings": without(settings, free), "inputs": inputs})
 
     def read_settings(self) -> dict[str, Any]:
         """The object in `settings.json`."""
@@ -304,6 +317,15 @@ def within_run(run: Path, value: Any) -> Any:
         return [within_run(run, item) for item in value]
     inside = f"{run}/"
     return "${run}/" + value.removeprefix(inside) if isinstance(value, str) and value.startswith(inside) else value
+
+
+def without(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """A JSON object less what `names` stand for: a key, `watts`, or one in an object within it, `rejection.watts`."""
+    left = {key: value for key, value in values.items() if key not in names}
+    for key, value in left.items():
+        if isinstance(value, dict):
+            left[key] = without(value, {name.removeprefix(f"{key}.") for name in names if name.startswith(f"{key}.")})
+    return left
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:

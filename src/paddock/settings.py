@@ -18,7 +18,12 @@ class StageSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     may_change: ClassVar[frozenset[str]] = frozenset()
-    """Names of settings that say how far to go: a stage goes on under another value, with all that it has made."""
+    """Names of settings that say how far to go, or what to tell at the end: a stage, complete or not, goes on under another
+    value, with all that it has made. `rejection.watts` is a name within a setting that holds settings."""
+
+    passing: ClassVar[frozenset[str]] = frozenset()
+    """Names of settings that touch nothing but the stage's own way there: a complete stage stays complete under another
+    value."""
 
     def inputs(self) -> list[str]:
         """The files, folders and globs that the stage reads: their contents decide whether a finished stage still holds."""

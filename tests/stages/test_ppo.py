@@ -59,6 +59,22 @@ def complete(ppo_values: dict, reward_folders: dict[str, Path], tmp_path_factory
     return run(folder, ppo_values, unseen_reward=str(reward_folders["unseen"]), temperature=0.8, micro_batch_size=2)
 
 
+def test_other_samples_and_another_power_need_no_iteration(
+    complete: tuple[dict, StageDir], ppo_values: dict, reward_folders: dict[str, Path], tmp_path: Path, monkeypatch
+) -> None:
+    shutil.copytree(complete[1].path, tmp_path / "ppo")
+    monkeypatch.setattr(ppo, "iterate", None)  # which nothing calls
+    changes = {"unseen_reward": str(reward_folders["unseen"]), "temperature": 0.8, "micro_batch_size": 2}
+    wanted = parse(PpoSettings, {**ppo_values, **changes, "samples": 1, "watts": 123}, "test")
+    assert {"samples", "watts"} <= PpoSettings.may_change
+    results = ppo.run(wanted, StageDir(tmp_path / "ppo"))
+    assert results["scores"] == complete[0]["scores"]
+    assert results["energy"]["watts"] == 123
+    assert len((tmp_path / "ppo" / "samples.jsonl").read_text().splitlines()) == 1
+    for file in complete[1].model.iterdir():
+        assert (tmp_path / "ppo" / "model" / file.name).read_bytes() == file.read_bytes(), file.name
+
+
 # --- settings ---
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,13 +139,26 @@ def test_a_run_that_waited_for_people_ends_as_one_that_did_not(
 
 
 def test_one_version_more_keeps_those_that_are_made(values: dict, made: tuple[StageDir, dict], tmp_path: Path) -> None:
-    assert RlhfSettings.may_change == {"versions"}
+    assert "versions" in RlhfSettings.may_change
     stage_dir = StageDir(tmp_path / "rlhf")
     run(settings(values, versions=1), stage_dir, Annotators(choose_shorter))
     first = (stage_dir.path / "v1" / "check" / "stage.json").stat().st_mtime_ns
     run(settings(values), stage_dir, Annotators(choose_shorter))
     assert (stage_dir.path / "v1" / "check" / "stage.json").stat().st_mtime_ns == first
     assert (stage_dir.model / "model.safetensors").read_bytes() == (made[0].model / "model.safetensors").read_bytes()
+
+
+def test_how_often_a_part_logs_is_no_reason_to_make_it_again(
+    values: dict, made: tuple[StageDir, dict], tmp_path: Path
+) -> None:
+    assert {"rejection.log_every", "safety.keep_saves"} <= RlhfSettings.passing
+    assert {"rejection.samples", "helpfulness.watts"} <= RlhfSettings.may_change
+    shutil.copytree(made[0].path, tmp_path / "rlhf")
+    marks = sorted((tmp_path / "rlhf").glob("v*/*/stage.json"))
+    before = [mark.read_bytes() for mark in marks]
+    changes = {name: {**values.get(name, {}), "log_every": 3, "keep_saves": 5} for name in ("rejection", "helpfulness")}
+    run(settings(values, **changes), StageDir(tmp_path / "rlhf"), Annotators(choose_shorter))
+    assert [mark.read_bytes() for mark in marks] == before
 
 
 def test_a_regression_stops_the_run_at_the_version_before(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from paddock.text.chat_format import encode_dialog
 from paddock.text.packing import TokenStore
 from paddock.text.readers import read_dialogs
 from paddock.text.tokenizer import Tokenizer
+from paddock.train import loop
 
 
 def settings(values: dict, **changes: object) -> SftSettings:
@@ -129,3 +131,26 @@ def test_a_row_longer_than_the_models_context_is_refused(sft_values: dict) -> No
 def test_every_setting_says_what_it_is() -> None:
     for name, field in SftSettings.model_fields.items():
         assert field.description, name
+
+
+def test_settings_that_need_no_rerun_change_no_bit_of_the_weights(sft_values: dict, tuned: StageDir, tmp_path: Path) -> None:
+    changed = {"log_every": 1, "save_every": 3, "keep_saves": 1, "watts": 50, "samples": 1}
+    assert SftSettings.may_change | SftSettings.passing == {*changed, "tensorboard"}
+    stage_dir = StageDir(tmp_path)
+    run(settings(sft_values, **changed), stage_dir)
+    for file in tuned.model.iterdir():
+        assert (stage_dir.model / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_other_samples_and_another_power_need_no_training(
+    sft_values: dict, tuned: StageDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tuned.path, tmp_path / "sft")
+    monkeypatch.setattr(loop, "train_step", None)  # which nothing calls
+    results = run(settings(sft_values, watts=123, samples=1), StageDir(tmp_path / "sft"))
+    assert results["energy"]["watts"] == 123
+    assert len((tmp_path / "sft" / "samples.jsonl").read_text().splitlines()) == 1
+    for name in ("steps", "kept_step", "train_loss", "validation_loss"):
+        assert results[name] == tuned.read_results()[name], name
+    for file in tuned.model.iterdir():
+        assert (tmp_path / "sft" / "model" / file.name).read_bytes() == file.read_bytes(), file.name

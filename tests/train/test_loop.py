@@ -103,7 +103,7 @@ def test_the_micro_batch_changes_nothing(tmp_path: Path, dialogs: PackedDialogs,
 def test_a_prime_number_of_rows_is_learnt_from_as_many_rows_at_a_time_as_there_is_room_for(
     tmp_path: Path, store_folder: Path
 ) -> None:
-    seven = DocumentWindows(TokenStore.open(store_folder), 7, 16, seed=0)
+    seven, folder = DocumentWindows(TokenStore.open(store_folder), 7, 16, seed=0), StageDir(tmp_path / "parts")
     shapes: list[int] = []
 
     def counted(model: torch.nn.Module, batch: Batch, device: torch.device) -> tuple[torch.Tensor, int]:
@@ -115,7 +115,7 @@ def test_a_prime_number_of_rows_is_learnt_from_as_many_rows_at_a_time_as_there_i
         new_model(),
         seven,
         settings(micro_batch_size=3),
-        StageDir(tmp_path / "parts"),
+        folder,
         ALONE,
         label="",
         steps=3,

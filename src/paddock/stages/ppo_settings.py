@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,6 +26,8 @@ TRAININGS_WORTH = 4
 
 class PpoSettings(CorpusSettings):
     """What a policy learns from, how it samples, and how it is updated. Steps are iterations."""
+
+    may_change: ClassVar[frozenset[str]] = CorpusSettings.may_change | {"samples"}
 
     data: Sources = Field(min_length=1, description="prompts; those of domain safety are the paper's IS_SAFETY")
     validation: Sources = Field((), description="prompts to judge by; none: a share of the data is held out")

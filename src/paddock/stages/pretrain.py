@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -40,6 +40,8 @@ SHAPE_FIELDS = [field.name for field in fields(ModelConfig) if field.name != "vo
 
 class PretrainSettings(CorpusSettings):
     """What a base model learns from, its shape, and how long it learns."""
+
+    may_change: ClassVar[frozenset[str]] = CorpusSettings.may_change | {"samples"}
 
     tokenizer: str | None = Field(None, description="a tokenizer.model, or a folder with one; None: the model folder's")
     model: str = Field(description=f"a shape ({', '.join(PRESETS)}), or a model's folder to go on from")

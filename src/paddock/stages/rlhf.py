@@ -48,11 +48,24 @@ from paddock.text.dialog import DOMAINS, Domain
 from paddock.text.readers import Source, Sources, read_prompts
 from paddock.train.parallel import Ranks, processes
 
+PARTS: dict[str, type[StageSettings]] = {  # a setting that holds the settings of a part -> what they are settings of
+    "rejection": RejectionSettings,
+    "preferences": PreferencesSettings,
+    "helpfulness": RewardSettings,
+    "safety": RewardSettings,
+}
+
+
+def _in_parts(names_of: Callable[[type[StageSettings]], frozenset[str]]) -> frozenset[str]:
+    """Names of settings of the parts, as they stand in RlhfSettings: `rejection.watts`."""
+    return frozenset(f"{part}.{name}" for part, settings in PARTS.items() for name in names_of(settings))
+
 
 class RlhfSettings(StageSettings):
     """What the versions start from, and the settings of their parts, less what follows from the version."""
 
-    may_change: ClassVar[frozenset[str]] = frozenset({"versions"})
+    may_change: ClassVar[frozenset[str]] = _in_parts(lambda part: part.may_change) | {"versions"}
+    passing: ClassVar[frozenset[str]] = _in_parts(lambda part: part.passing)
 
     model: str = Field(description="the folder of the fine-tuned checkpoint that every version starts from")
     data: Sources = Field(min_length=1, description="prompts to learn from; adversarial ones have domain safety")
@@ -273,7 +286,8 @@ def run_part(
     finished = None
     if ranks.is_first:
         inputs = {within_run(run_folder, path): print_ for path, print_ in fingerprint_inputs(settings.inputs()).items()}
-        folder.begin(name.partition("/")[2], within_run(run_folder, settings.model_dump(mode="json")), inputs)
+        record = within_run(run_folder, settings.model_dump(mode="json"))
+        folder.begin(name.partition("/")[2], record, inputs, settings.may_change, settings.passing)
         finished = folder.read_results() if folder.is_complete() else None
     finished = ranks.from_first(finished)
     if finished is not None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice, tee
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -35,6 +35,8 @@ from paddock.train.parallel import build, processes
 
 class SftSettings(CorpusSettings):
     """What a model learns to answer, and how long it learns."""
+
+    may_change: ClassVar[frozenset[str]] = CorpusSettings.may_change | {"samples"}
 
     validation_share: float = Field(0.02, ge=0, lt=1, description="share of the dialogs held out, by a hash of their prompt")
     overlong: Literal["refuse", "truncate"] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,14 @@ from paddock.settings import StageSettings
 
 
 class TrainingSettings(StageSettings):
-    """How to train, whatever the loss (paper section 2.2). AdamW's betas (0.9, 0.95) and epsilon (1e-5) are fixed."""
+    """How to train, whatever the loss (paper section 2.2). AdamW's betas (0.9, 0.95) and epsilon (1e-5) are fixed.
+
+    What else might seem to change nothing does: micro-batches, compiling and activation checkpointing change the last bits
+    of the weights, and the steps at which the validation data are looked at change which weights are the best.
+    """
+
+    may_change: ClassVar[frozenset[str]] = frozenset({"watts"})
+    passing: ClassVar[frozenset[str]] = frozenset({"log_every", "save_every", "keep_saves", "tensorboard"})
 
     batch_size: int = Field(ge=1, description="rows of a step, over all ranks")
     micro_batch_size: int | None = Field(

@@ -17,7 +17,8 @@ TOXIGEN = "tomh/toxigen_hatebert"
 class CorpusSettings(StageSettings):
     """What is read, what is counted, and the choices that the paper leaves open."""
 
-    may_change: ClassVar[frozenset[str]] = frozenset({"workers", "ray", "compare"})
+    may_change: ClassVar[frozenset[str]] = frozenset({"compare"})
+    passing: ClassVar[frozenset[str]] = frozenset({"workers", "ray"})
 
     data: tuple[str, ...] = Field(min_length=1, description="documents: files, folders or globs; each file is a shard")
     field: str = Field("text", description="key of a row that holds its text")
