@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from paddock.errors import DataError
 from paddock.stages import encoding
 from paddock.stages.encoding import Rows, encode_rows
+from paddock.text import sample
 from paddock.text.chat_format import Encoded
 from paddock.text.packing import TokenStore
 from paddock.text.readers import Source
@@ -151,12 +152,12 @@ def test_a_store_that_a_kill_left_without_its_figures_is_encoded_again(tmp_path:
 def test_a_large_corpus_is_counted_by_its_first_rows_however_many_sequences_a_row_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(encoding, "COUNTED_ROWS", 100)
+    monkeypatch.setattr(sample, "SAMPLE_ROWS", 100)
     rows = replace(
         rows_of(["abc"] * 1000, 0.0),
         write=lambda folder, some: TokenStore.write(folder, (Encoded([1]) for _ in some for _ in "12"), 256),
     )
-    monkeypatch.setattr(encoding, "_bytes_of", lambda sources: 3000.0)
+    monkeypatch.setattr(sample, "bytes_of", lambda sources: 3000.0)
     counts = encoding.count_rows(rows, lambda store: 5)
     assert (counts["rows"], counts["steps_per_epoch"]) == (1000, 50)
 

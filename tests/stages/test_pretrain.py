@@ -103,7 +103,7 @@ def test_a_plan_is_what_a_run_then_does(pretrain_values: dict, pretrained: Stage
 
 def test_a_plan_of_a_large_corpus_is_an_estimate_and_says_so(pretrain_values: dict, monkeypatch) -> None:
     exact = plan(settings(pretrain_values))
-    monkeypatch.setattr("paddock.stages.encoding.COUNTED_ROWS", 40)
+    monkeypatch.setattr("paddock.text.sample.SAMPLE_ROWS", 40)
     estimate = plan(settings(pretrain_values))
     assert estimate["counted"].startswith("estimated from the first 40 rows")
     assert estimate["tokens"] == pytest.approx(exact["tokens"], rel=0.25)

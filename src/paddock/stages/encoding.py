@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -25,9 +24,9 @@ from paddock.progress import say
 from paddock.run_dir import atomic_write, to_json
 from paddock.text.chat_format import Encoded
 from paddock.text.dialog import Dialog, opening_of
-from paddock.text.files import HUB
 from paddock.text.packing import StoreSummary, TokenStore
-from paddock.text.readers import OnBadRow, ReadReport, Source, Sources, locations
+from paddock.text.readers import OnBadRow, ReadReport, Source, Sources
+from paddock.text.sample import Sample
 from paddock.train.parallel import Ranks
 from paddock.train.settings import TrainingSettings
 
@@ -35,8 +34,6 @@ Item = TypeVar("Item")
 Store = TypeVar("Store")
 
 HASHES = 2**64
-COUNTED_ROWS = 20_000  # of a dry run: a few seconds
-EXPANSION = {".gz": 4.0, ".zst": 4.0, ".parquet": 3.0}  # of text, about
 
 
 class CorpusSettings(TrainingSettings):
@@ -220,41 +217,19 @@ def count_rows(rows: Rows[Item, Store], use: Callable[[Store], int]) -> dict[str
 
     All of a small corpus is read; of a larger one the first rows, and file sizes give the rest: `counted` says which.
     """
-    report, sizes, count = ReadReport(), 0, 0
-
-    def measured() -> Iterator[Item]:
-        nonlocal sizes, count
-        for row in islice(rows.learnt_from(report), COUNTED_ROWS):
-            sizes, count = sizes + rows.size(row), count + 1
-            yield row
-
+    report = ReadReport()
+    sample = Sample(rows.learnt_from(report), rows.size, rows.data)
     with tempfile.TemporaryDirectory() as folder:
-        summary = rows.write(Path(folder) / "train", measured())
+        summary = rows.write(Path(folder) / "train", sample)
         batches = use(rows.open(Path(folder) / "train"))
-    scale, counted = 1.0, "exactly"
-    if count == COUNTED_ROWS:
-        scale = max(_bytes_of(rows.data) / sizes, 1.0)
-        counted = (
-            f"estimated from the first {COUNTED_ROWS:,} rows and the sizes of the files (a hub data set counts as none)"
-        )
     return {
-        "rows": round(count * scale),
-        "tokens": round(summary.tokens * scale),
-        "loss_tokens": round(summary.loss_tokens * scale),
+        "rows": round(sample.rows * sample.scale),
+        "tokens": round(summary.tokens * sample.scale),
+        "loss_tokens": round(summary.loss_tokens * sample.scale),
         "skipped": report.skipped.total(),
-        "steps_per_epoch": max(round(batches * scale), 1),
-        "counted": counted,
+        "steps_per_epoch": max(round(batches * sample.scale), 1),
+        "counted": sample.counted,
     }
-
-
-def _bytes_of(sources: tuple[Source, ...]) -> float:
-    """About how many bytes of rows the files of the sources give an epoch."""
-    return sum(
-        source.weight * Path(place).stat().st_size * EXPANSION.get(Path(place).suffix, 1.0)
-        for source in sources
-        for place in locations(source)
-        if not place.startswith(HUB)
-    )
 
 
 def place_of(text: str) -> int:
