@@ -144,6 +144,14 @@ def test_status_names_every_state(recipe_file: Path, tmp_path: Path):
     assert [row["state"] for row in status(out)] == ["changed", "changed"]
 
 
+def test_status_says_how_far_a_killed_stage_came(recipe_file: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    (out / "second" / "stage.json").unlink()
+    (out / "second" / "metrics.jsonl").write_text('{"step": 10}\n{"step": 20}\n{"step": 3')
+    assert status(out)[1]["step"] == 20
+
+
 def test_a_run_can_be_moved(recipe_file: Path, tmp_path: Path):
     text = recipe_file.read_text() + "  third: {stage: tokenizer, data: ['${second}/settings.json'], vocab_size: 300}\n"
     recipe_file.write_text(text.replace("'${second}/settings.json'", "'${second}/.texts.jsonl'"))

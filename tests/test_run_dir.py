@@ -20,6 +20,7 @@ from paddock.run_dir import (
     hash_of,
     locked,
     read_json_lines,
+    read_log,
     remove_leftovers,
     to_json,
     versions,
@@ -361,6 +362,22 @@ def test_json_lines_are_read_as_they_were_written(tmp_path):
     rows = [{"text": "a\u2028b", "n": 0.1}, {"text": ""}]
     write_json_lines(tmp_path / "rows.jsonl", rows)
     assert read_json_lines(tmp_path / "rows.jsonl") == rows
+
+
+def test_a_log_is_read_up_to_a_line_that_a_kill_cut_short(tmp_path):
+    rows, log = [{"step": 1, "text": "a\u2028b"}, {"step": 2}], tmp_path / "metrics.jsonl"
+    whole = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    for torn in ("", '{"st', '{"step": 3, "text": "é'):
+        log.write_text(whole + torn)
+        assert list(read_log(log)) == rows
+    assert list(read_log(tmp_path / "absent.jsonl")) == []
+
+
+@pytest.mark.parametrize(("line", "problem"), [('{"st', "not readable JSON"), ("[1]", "expected a JSON object, found list")])
+def test_a_line_of_a_log_that_nothing_cut_short_is_refused_by_number(tmp_path, line, problem):
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n')
+    with pytest.raises(DataError, match=rf"metrics\.jsonl:2: {problem}"):
+        list(read_log(tmp_path / "metrics.jsonl"))
 
 
 def test_a_stage_does_not_begin_among_files_of_something_else(tmp_path):

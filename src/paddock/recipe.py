@@ -23,7 +23,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from paddock.catalog import Stage, find_stage
 from paddock.errors import PaddockError, SettingsError, did_you_mean
 from paddock.progress import say
-from paddock.run_dir import LABELLED, StageDir, atomic_write, fingerprint_inputs, locked, within_run, without
+from paddock.run_dir import LABELLED, StageDir, atomic_write, fingerprint_inputs, locked, read_log, within_run, without
 from paddock.settings import StageSettings, assign, parse, read_yaml
 
 if TYPE_CHECKING:
@@ -308,14 +308,5 @@ def _headline(folder: StageDir) -> dict[str, Any]:
     if folder.is_complete():
         results = folder.read_results()
         return {key: value for key, value in results.items() if isinstance(value, int | float | str)}
-    if folder.metrics_file.exists():
-        with suppress(StopIteration):
-            return {"step": next(_rows_backwards(folder.metrics_file))["step"]}
-    return {}
-
-
-def _rows_backwards(file: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a log, last first, without a line that a full disk or a kill cut short."""
-    for line in reversed(file.read_text().splitlines()):
-        with suppress(ValueError):
-            yield json.loads(line)
+    steps = [row["step"] for row in read_log(folder.metrics_file)]
+    return {"step": steps[-1]} if steps else {}

@@ -61,6 +61,27 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
+def read_log(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file that grows a JSON object a line, such as `metrics.jsonl`; of an absent one, none.
+
+    A last line without its end, which a kill or a full disk can leave, is passed over. Raises DataError for any other line
+    that holds no object.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for line_number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                if not line.endswith(b"\n"):
+                    return
+                raise DataError(path, "not readable JSON", line=line_number) from None
+            if not isinstance(row, dict):
+                raise DataError(path, f"expected a JSON object, found {type(row).__name__}", line=line_number)
+            yield row
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that becomes `path` once the block ends without an error.

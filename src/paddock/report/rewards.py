@@ -15,9 +15,10 @@ import numpy as np
 
 from paddock.report.blocks import Figure, Figures, Prose, Row, Section, Table
 from paddock.report.drawings import Line, line_figure, reliability_figure, score_histogram
-from paddock.report.run_folder import Run, StageRecord, read_rows
+from paddock.report.run_folder import Run, StageRecord
 from paddock.report.spine import place_in_run
 from paddock.report.wording import UNKNOWN, compact, finite, interval_cell, number, percent
+from paddock.run_dir import read_log
 from paddock.text.dialog import PREFERENCE_RATINGS
 
 OVERALL = "overall"
@@ -192,7 +193,7 @@ def _statistic(stage: StageRecord, key: str) -> str:
 
 def _drawings(stage: StageRecord, name: str) -> Iterator[Figure]:
     """Scores of chosen and rejected replies by rating, and reliability."""
-    pairs = [row for row in read_rows(stage.folder / "samples.jsonl") if finite(row.get("chosen_score")) is not None]
+    pairs = [row for row in read_log(stage.folder / "samples.jsonl") if finite(row.get("chosen_score")) is not None]
     if pairs:
         rated = {str(rating): [pair for pair in pairs if pair.get("rating") == rating] for rating in PREFERENCE_RATINGS}
         groups = {rating: some for rating, some in rated.items() if some} or {"all": pairs}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from paddock.errors import DataError, PaddockError
-from paddock.run_dir import StageDir, fingerprint
+from paddock.run_dir import StageDir, fingerprint, read_log
 
 SAMPLES_SHOWN = 12
 
@@ -99,7 +99,7 @@ def _stage(stage: StageDir, kind: str) -> StageRecord:
         settings_hash=mark.get("settings_hash"),
         inputs=settings.get("inputs", {}),
         versions=settings.get("versions", {}),
-        metrics=_latest(_rows(stage.metrics_file)),
+        metrics=_latest(read_log(stage.metrics_file)),
         results=_object(stage.results_file),
         samples=samples,
         sample_count=sample_count,
@@ -116,11 +116,6 @@ def _parts(folder: Path) -> Iterator[Part]:
         yield Part(part.path.parent.name, part.path.name, _object(part.results_file))
 
 
-def read_rows(path: Path) -> tuple[dict[str, Any], ...]:
-    """All rows of a file, one JSON object a line; none of an absent file. Raises DataError for a row that is none."""
-    return tuple(_rows(path))
-
-
 def _object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; an absent file is an empty one."""
     if not path.is_file():
@@ -134,23 +129,6 @@ def _object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects in a file, one a line."""
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        for line_number, line in enumerate(file, 1):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                if not line.endswith(b"\n"):
-                    return
-                raise DataError(path, "not readable JSON", line=line_number) from None
-            if not isinstance(row, dict):
-                raise DataError(path, f"expected a JSON object, found {type(row).__name__}", line=line_number)
-            yield row
-
-
 def _latest(rows: Iterator[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     """One row a split and step, by step: what a resumed run logged again stands for what it logged before."""
     latest = {(row.get("split"), row.get("step")): row for row in rows if isinstance(row.get("step"), int)}
@@ -159,10 +137,10 @@ def _latest(rows: Iterator[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
 
 def _spread(path: Path) -> tuple[tuple[dict[str, Any], ...], int]:
     """Rows evenly spread over a file, first and last among them, and how many rows it has."""
-    count = sum(1 for _ in _rows(path))
+    count = sum(1 for _ in read_log(path))
     shown = min(count, SAMPLES_SHOWN)
     wanted = {round(place * (count - 1) / max(shown - 1, 1)) for place in range(shown)}
-    return tuple(row for place, row in enumerate(_rows(path)) if place in wanted), count
+    return tuple(row for place, row in enumerate(read_log(path)) if place in wanted), count
 
 
 def _made(folder: Path) -> dict[str, int]:
