@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paddock.evaluate.agreement import agreement_of
+from paddock.evaluate.agreement import AgreementWarning, agreement
 from paddock.evaluate.ratings import Ratings
 from paddock.evaluate.weights import weight_matrix
 
@@ -95,12 +96,14 @@ def coverage(scenario: Scenario, items: int, studies: int, seed: int) -> Iterato
         for coefficient in COEFFICIENTS:
             exact = truth(scenario, coefficient, weights)
             held, defined, values = {"t": 0, "log": 0}, {"t": 0, "log": 0}, []
-            for ratings in samples:
-                for form in ("t", "log"):
-                    found = agreement_of(ratings, coefficient, weights, interval=form)
-                    defined[form] += not np.isnan(found.lower)
-                    held[form] += found.lower <= exact <= found.upper
-                values.append(found.value)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", AgreementWarning)  # an interval that is undefined is counted
+                for ratings in samples:
+                    for form in ("t", "log"):
+                        found = agreement(ratings, coefficient, weights, interval=form)
+                        defined[form] += not np.isnan(found.lower)
+                        held[form] += found.lower <= exact <= found.upper
+                    values.append(found.value)
             shares = {form: held[form] / defined[form] for form in held}
             where = {"scenario": scenario.name, "items": items, "coefficient": coefficient, "weights": weights}
             yield {**where, "truth": exact, "mean": float(np.nanmean(values)), **shares, "defined": defined}

@@ -22,6 +22,7 @@ from sklearn.metrics import cohen_kappa_score
 from paddock.errors import DataError, SettingsError
 from paddock.evaluate.agreement import Agreement, AgreementWarning
 from paddock.evaluate.agreement import agreement as warning_agreement
+from paddock.evaluate.ratings import code_ratings
 from paddock.evaluate.weights import SCHEMES
 
 specification = spec_from_file_location("golden", Path(__file__).with_name("golden.py"))
@@ -372,6 +373,12 @@ def test_one_item_has_a_value_and_no_error():
     assert found.value == pytest.approx((1 / 3 - 4 / 9) / (1 - 4 / 9))
     assert math.isnan(found.se)
     assert found.notes == ("one item has no standard error",)
+
+
+def test_ratings_that_are_coded_already_are_taken_as_they_are():
+    coded = code_ratings(RAW4, range(1, 6))
+    for weights in ("quadratic", np.eye(5)):
+        assert agreement(coded, "ac2", weights) == agreement(RAW4, "ac2", weights, range(1, 6))
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, ""])

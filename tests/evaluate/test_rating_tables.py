@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from paddock.errors import DataError, SettingsError
-from paddock.evaluate.agreement import agreement_of
+from paddock.evaluate.agreement import agreement
 from paddock.evaluate.rating_tables import Layout, judgements, parse_categories, rated_items
 from paddock.text.tables import Table, read_table
 
@@ -35,7 +35,7 @@ def test_long_and_wide_give_the_same_ratings(tmp_path):
     assert np.array_equal(wide.ratings.codes, long.ratings.codes)
     assert wide.ratings.codes.tolist() == [[0, 1, 3], [2, 2, 2], [1, 1, 0]]
     assert wide.ratings.categories == long.ratings.categories == (1, 2, 3)
-    assert agreement_of(wide.ratings).raters == 3
+    assert agreement(wide.ratings).raters == 3
 
 
 def test_rows_that_lack_a_rater_leave_a_gap(tmp_path):

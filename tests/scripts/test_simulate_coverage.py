@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paddock.evaluate.agreement import agreement_of
+from paddock.evaluate.agreement import agreement
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "simulate_coverage.py"
 
@@ -28,7 +28,7 @@ def simulation():
 def test_the_truth_is_the_value_of_very_many_items(simulation, coefficient, weights):
     for scenario in (simulation.SCENARIOS[1], simulation.SCENARIOS[3]):
         ratings = simulation.study(scenario, 300_000, np.random.default_rng(0))
-        found = agreement_of(ratings, coefficient, weights)
+        found = agreement(ratings, coefficient, weights)
         assert found.value == pytest.approx(simulation.truth(scenario, coefficient, weights), abs=4 * found.se)
 
 

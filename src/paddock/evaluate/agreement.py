@@ -86,7 +86,8 @@ def agreement(
     interval: IntervalForm = "t",
     single_ratings: SingleRatings = "gwet",
 ) -> Agreement:
-    """The agreement of `ratings`, items x raters: an array, lists or a data frame; None, NaN and empty text are missing.
+    """The agreement of `ratings`, items x raters: an array, lists or a data frame; None, NaN and empty text are missing. Or
+    of Ratings, which are coded already: `categories` are theirs.
 
     `coefficient` is one of ac1, ac2, alpha, fleiss, scott, cohen, bp (Brennan-Prediger), pa (percent agreement); scott and
     cohen are of two raters, and cohen needs both ratings of every item. `weights` is a scheme of `weights.py`, or a matrix
@@ -101,43 +102,16 @@ def agreement(
 
     Every note is an AgreementWarning too. Raises DataError for ratings, and SettingsError for settings, that cannot be used.
     """
-    coded = code_ratings(ratings, categories)
-    matrix = weights if isinstance(weights, str) or categories is None else _in_order(weights, categories)
-    result = agreement_of(
-        coded,
-        coefficient,
-        matrix,
-        confidence_level,
-        population_size,
-        raters=raters,
-        rater_population=rater_population,
-        interval=interval,
-        single_ratings=single_ratings,
-    )
-    for note in result.notes:
-        warnings.warn(note, AgreementWarning, stacklevel=2)
-    return result
-
-
-def agreement_of(
-    ratings: Ratings,
-    coefficient: str = "ac2",
-    weights: str | ArrayLike = "quadratic",
-    confidence_level: float = 0.95,
-    population_size: float | None = None,
-    *,
-    raters: RaterEffect = "fixed",
-    rater_population: float | None = None,
-    interval: IntervalForm = "t",
-    single_ratings: SingleRatings = "gwet",
-) -> Agreement:
-    """As `agreement`, of ratings that are coded already, without warnings; a matrix follows their order of categories."""
-    weights = "identity" if coefficient == "ac1" else weights
-    _check(ratings, coefficient, weights, confidence_level, population_size, raters, rater_population)
-    patterns = count_patterns(ratings.codes, len(ratings.categories))
+    coded = ratings if isinstance(ratings, Ratings) else code_ratings(ratings, categories)
+    given = weights if isinstance(weights, str) or categories is None else _in_order(weights, categories)
+    scheme = "identity" if coefficient == "ac1" else given
+    _check(coded, coefficient, scheme, confidence_level, population_size, raters, rater_population)
+    patterns = count_patterns(coded.codes, len(coded.categories))
     rated = int(patterns.times.sum())
 
     def result(found: Estimate | None, se: float, bounds: tuple[float, float], df: float, notes: Sequence[str]) -> Agreement:
+        for note in notes:
+            warnings.warn(note, AgreementWarning, stacklevel=3)
         value, pa, pe = (found.value, found.observed, found.chance) if found else (math.nan, math.nan, math.nan)
         p_value = 2 * float(special.stdtr(df, -abs(value / se))) if se > 0 else math.nan
         return Agreement(
@@ -150,27 +124,27 @@ def agreement_of(
             pe=pe,
             n=found.n if found else rated,
             coefficient=coefficient,
-            weights=name_of(weights),
+            weights=name_of(scheme),
             confidence_level=confidence_level,
-            categories=ratings.categories,
-            raters=ratings.codes.shape[1],
+            categories=coded.categories,
+            raters=coded.codes.shape[1],
             df=df,
             notes=tuple(notes),
         )
 
-    if not ratings.categories:
+    if not coded.categories:
         return result(None, math.nan, (math.nan, math.nan), math.nan, ["undefined: there is no rating"])
-    matrix = weight_matrix(weights, ratings.scores)
+    matrix = weight_matrix(scheme, coded.scores)
     ratio_form = single_ratings == "ratio"
     try:
-        found = _estimate(patterns, ratings.codes, coefficient, matrix, ratio_form)
+        found = _estimate(patterns, coded.codes, coefficient, matrix, ratio_form)
     except UndefinedError as why:
         return result(None, math.nan, (math.nan, math.nan), math.nan, [f"undefined: {why}"])
     share = 0.0 if population_size is None else rated / population_size
     variance, df, notes = found.variance(share), float(found.n - 1), _notes(found, patterns, coefficient, ratio_form)
     if raters == "sampled":
-        by_raters = _rater_variance(ratings.codes, coefficient, matrix, rater_population)
-        df = _satterthwaite(variance, df, by_raters, ratings.codes.shape[1] - 1)
+        by_raters = _rater_variance(coded.codes, coefficient, matrix, rater_population)
+        df = _satterthwaite(variance, df, by_raters, coded.codes.shape[1] - 1)
         variance += by_raters
     se = math.sqrt(variance)
     bounds = _bounds(found.value, se, df, confidence_level, interval)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from paddock.evaluate.agreement import agreement_of
+from paddock.evaluate.agreement import AgreementWarning, agreement
 from paddock.evaluate.benchmark_scale import benchmark
 from paddock.evaluate.rating_tables import RatedItems
 
@@ -22,7 +23,7 @@ def agreement_report(
     """What was rated, a row a coefficient and weights with the level that it reaches on `scale`, and notes.
 
     Without `coefficients` there are AC2, alpha, Fleiss' kappa, Brennan-Prediger and percent agreement; without `weights`
-    identity, linear and quadratic, or identity alone where labels have no declared order. `options` go to `agreement_of`.
+    identity, linear and quadratic, or identity alone where labels have no declared order. `options` go to `agreement`.
     """
     ratings = rated.ratings
     ordered = ratings.are_numbers or ratings.declared
@@ -30,7 +31,9 @@ def agreement_report(
     rows, notes = [], {}
     for coefficient in tuple(coefficients) or DEFAULT_COEFFICIENTS:
         for scheme in ("identity",) if coefficient == "ac1" else schemes:
-            found = agreement_of(ratings, coefficient, scheme, **options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", AgreementWarning)  # what it says is among the notes
+                found = agreement(ratings, coefficient, scheme, **options)
             row = {**found.as_row(), "level": benchmark(found.value, found.se, scale)[0]}
             rows.append({key: value for key, value in row.items() if key not in ("categories", "notes")})
             notes.update(dict.fromkeys(found.notes))
