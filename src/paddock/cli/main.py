@@ -26,9 +26,9 @@ app.command("run", rich_help_panel="Recipes")(recipe.run)
 app.command("status", rich_help_panel="Recipes")(recipe.status)
 app.add_typer(corpus.app, name="corpus", rich_help_panel="Stages")
 app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Stages")
-app.command("world", rich_help_panel="Stages")(stage.world)
-for kind in stage.COMMANDS:
-    app.command(kind, rich_help_panel="Stages")(stage.command(kind))
+app.command("world", rich_help_panel="Stages")(stage.command("world", stage.WORLD, without=("model", "data")))
+for kind, about in stage.COMMANDS.items():
+    app.command(kind, rich_help_panel="Stages")(stage.command(kind, about))
 app.command("chat", rich_help_panel="Models")(chat.chat)
 app.command("perplexity", rich_help_panel="Models")(model.perplexity)
 app.command("inspect", rich_help_panel="Models")(model.inspect)

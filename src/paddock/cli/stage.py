@@ -6,7 +6,8 @@ A command takes the same settings as the stage in a recipe: `--config FILE` hold
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from paddock.recipe import Step, held, is_first, joined, run_step
 from paddock.run_dir import StageDir
 from paddock.settings import assign, parse, read_yaml
 
+WORLD = "Generate the miniature world: documents, dialogs and held-out prompts with known truth."
 COMMANDS = {  # stage with model and data -> what its command says of itself
     "pretrain": "Train a base model on documents (paper section 2).",
     "sft": "Fine-tune a model on dialogs; answers alone bear loss (paper section 3.1).",
@@ -31,20 +33,8 @@ COMMANDS = {  # stage with model and data -> what its command says of itself
 }
 
 
-def world(
-    out: Out,
-    seed: Seed = None,
-    config: Config = None,
-    set_: Set = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Generate the miniature world: documents, dialogs and held-out prompts with known truth."""
-    run_stage("world", out, gather(config, set_, seed=seed), dry_run, as_json)
-
-
-def command(kind: str) -> Callable[..., None]:
-    """The command of the stage `kind`, one that reads data with a model."""
+def command(kind: str, about: str, without: Collection[str] = ()) -> Callable[..., None]:
+    """The command of the stage `kind`, which says `about` itself; `without` options that the stage has no setting for."""
 
     def run(
         out: Out,
@@ -58,7 +48,11 @@ def command(kind: str) -> Callable[..., None]:
     ) -> None:
         run_stage(kind, out, gather(config, set_, model=model, data=data, seed=seed), dry_run, as_json)
 
-    run.__doc__ = COMMANDS[kind]
+    own = inspect.signature(run, eval_str=True)
+    run.__doc__ = about
+    run.__signature__ = own.replace(  # type: ignore[attr-defined]
+        parameters=[option for name, option in own.parameters.items() if name not in without]
+    )
     return run
 
 

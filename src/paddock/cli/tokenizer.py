@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from paddock.cli.options import AsJson, Config, Data, DryRun, Out, Seed, Set
-from paddock.cli.stage import gather, run_stage
+from paddock.cli.options import AsJson
+from paddock.cli.stage import command
 from paddock.text.chat_format import ShownToken, show_dialog
 from paddock.text.readers import read_conversations
 from paddock.text.tokenizer import Tokenizer
@@ -24,18 +24,8 @@ TokenizerFile = Annotated[Path, typer.Option("--model", help="A tokenizer.model,
 Dialogs = Annotated[list[str], typer.Option("--data", help="Dialogs or prompts: a file, folder or glob; may be repeated.")]
 
 
-@app.command("train")
-def train(
-    out: Out,
-    data: Data = None,
-    seed: Seed = None,
-    config: Config = None,
-    set_: Set = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Train a SentencePiece tokenizer with the paper's settings (section 2.2)."""
-    run_stage("tokenizer", out, gather(config, set_, data=data, seed=seed), dry_run, as_json)
+TRAIN = "Train a SentencePiece tokenizer with the paper's settings (section 2.2)."
+app.command("train")(command("tokenizer", TRAIN, without=("model",)))
 
 
 @app.command("show")
