@@ -106,6 +106,14 @@ def test_what_is_saved_scores_as_it_did(trained):
     assert len(own) == trained.read_results()["held_out_pairs"] < len(rows)
 
 
+def test_a_model_is_saved_as_it_was_trained_where_scores_are_taken_in_bfloat16(
+    reward_values: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paddock.backends.open.scoring_dtype", lambda device: torch.bfloat16)
+    reward.run(parse(RewardSettings, {**reward_values, "epochs": 1}, "test"), StageDir(tmp_path))
+    assert load_reward_model(tmp_path / "model").embedding.weight.dtype == torch.float32
+
+
 def test_figures_are_those_of_the_models_own_domain_and_the_other_has_a_row():
     own = [ScoredPair("a", 3.0, 1.0, 3, 3, domain="safety"), ScoredPair("b", 1.0, 3.0, 3, 3)]
     other = [ScoredPair("c", -9.0, -7.0, 3, 3, domain="helpfulness")]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from paddock.backends.open import best_device
+from paddock.backends.open import best_device, scoring_dtype
 from paddock.errors import SettingsError
 from paddock.model.checkpoint import read_config
 from paddock.model.config import ModelConfig
@@ -17,7 +17,7 @@ from paddock.stages.prompts import prompt_rows
 from paddock.stages.rewards import refuse_shorter_context, shared_tokenizer
 from paddock.stages.training import FLOAT_BYTES, STATE_BYTES
 from paddock.text.readers import Sources
-from paddock.train.precision import estimate_seconds
+from paddock.train.precision import choose_precision, estimate_seconds
 
 # A token is sampled, scored, and read by policy, reference and value model (two operations a parameter each, and two reward
 # models), before two models train on it (six each): about four times what training one model takes.
@@ -115,14 +115,17 @@ def plan(settings: PpoSettings) -> dict[str, Any]:
     parameters = count_parameters(config)["total"]
     sequence_tokens = counts["tokens"] / counts["rows"] + settings.max_new_tokens
     tokens = settings.iterations * settings.batch_size * sequence_tokens
-    frozen = 2 + sum(folder is not None for folder in (settings.safety_reward, settings.unseen_reward))
+    device = best_device()
+    scorers = 1 + sum(folder is not None for folder in (settings.safety_reward, settings.unseen_reward))
+    copies = 0 if device.type == "cpu" else 1  # of the policy, to sample from
+    forward = scorers * scoring_dtype(device).itemsize + copies * choose_precision(settings.precision, device).itemsize
     return {
         **counts,
         "iterations": settings.iterations,
         "steps": settings.iterations * settings.epochs * settings.batch_size // settings.mini_batch_size,
         "parameters": parameters,
-        "memory_bytes": parameters * (2 * STATE_BYTES + frozen * FLOAT_BYTES),
-        "estimated_seconds": estimate_seconds(TRAININGS_WORTH * parameters, int(tokens), best_device(), 1),
+        "memory_bytes": parameters * (2 * STATE_BYTES + FLOAT_BYTES + forward),
+        "estimated_seconds": estimate_seconds(TRAININGS_WORTH * parameters, int(tokens), device, 1),
     }
 
 

@@ -269,7 +269,7 @@ def judge(
 
     The mean and the deviation of the scores on the model's own domain are saved with it; all pairs go to `samples.jsonl`.
     """
-    scorer = open_scorer(stage_dir.model)
+    scorer = open_scorer(stage_dir.model, torch.float32)  # it is saved again, with its statistics
     with torch.autocast(best_device().type, precision, enabled=precision != torch.float32):
         pairs = held_out_pairs(scorer, rows, context)
     stage_dir.write_samples(sample_row(pair, preference) for pair, preference in pairs)
