@@ -81,6 +81,16 @@ def test_a_score_does_not_depend_on_its_batch():
     assert together == pytest.approx([scorer.score_ids([sequence])[0] for sequence in SEQUENCES], abs=1e-5)
 
 
+def test_replies_that_share_their_prompt_have_the_scores_that_they_have_alone():
+    scorer = LocalScorer(reward_model(), tokenizer=None)
+    replies = [[*prompt, *reply] for prompt in ([5, 9, 3, 60], [5, 9, 7]) for reply in ([4], [4, 4], [8, 2, 9], [33, 1])]
+    rows = []
+    scorer.model.register_forward_pre_hook(lambda _, inputs: rows.append(inputs[0].shape))
+    together = scorer.score_ids(replies)
+    assert sum(row * width for row, width in rows) < sum(map(len, replies))
+    assert together == pytest.approx([scorer.score_ids([reply])[0] for reply in replies], abs=1e-5)
+
+
 def test_statistics_travel_with_a_reward_model(tmp_path):
     save_reward_model(reward_model(), tmp_path / "reward")
     loaded = load_reward_model(tmp_path / "reward")

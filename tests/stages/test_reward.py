@@ -29,6 +29,7 @@ from paddock.stages.reward import (
     warmup_of,
 )
 from paddock.text.dialog import opening_of
+from paddock.text.packing import epoch_order
 from paddock.text.pairs import LABELS, PackedPairs, PairBatch
 from paddock.text.readers import ReadReport
 from paddock.text.tokenizer import Tokenizer
@@ -271,7 +272,7 @@ def test_a_dry_run_reckons_with_the_rows_that_a_step_has(reward_values, tmp_path
 
 def test_an_overlong_pair_is_named_or_skipped(reward_values, preferences):
     values = {**reward_values, "context": 60}
-    with pytest.raises(DataError, match=r"preferences.jsonl:\d+.* tokens together, and 60 is the most"):
+    with pytest.raises(DataError, match=r"preferences.jsonl:\d+.* tokens together, .* and 60 is the most"):
         reward.plan(parse(RewardSettings, values, "test"))
     with pytest.raises(DataError, match="nothing was read"):
         reward.plan(parse(RewardSettings, {**values, "context": 10, "overlong": "skip"}, "test"))
@@ -314,6 +315,28 @@ def log_sigmoid(x: float) -> float:
     return -math.log(1 + math.exp(-x))
 
 
+def test_a_packed_pair_has_the_loss_and_the_gradient_of_its_two_dialogs_apart(reward_values, trained, tmp_path):
+    settings = parse(RewardSettings, reward_values, "test")
+    rows = preference_rows(settings, Tokenizer.load(Path(settings.model)), 160)
+    rows.write(tmp_path / "store", rows.learnt_from(ReadReport()))
+    packed = PackedPairs(rows.open(tmp_path / "store"), 8, 160, 0)
+    batch, model = packed.batch(0), load_reward_model(trained.model)
+    total, count = preference_loss("none", 0.0)(model, batch, torch.device("cpu"))
+    total.backward()
+    gradients = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    apart = torch.zeros(())
+    for pair in epoch_order(len(packed.store), 0, 0)[:8].tolist():
+        shared, *rests = (part.tolist() for part in packed.store.parts(pair))
+        chosen, rejected = (model(torch.tensor([shared + rest]))[:, -1] for rest in rests)
+        apart = apart + ranking_loss(chosen, rejected, torch.zeros(1))
+    apart.backward()
+    assert count == 8
+    assert total.item() == pytest.approx(apart.item(), rel=1e-5)
+    for together, parameter in zip(gradients, model.parameters(), strict=True):
+        torch.testing.assert_close(together, parameter.grad, atol=2e-5, rtol=1e-4)
+
+
 def test_the_margin_stands_within_the_sigmoid():
     loss = ranking_loss(torch.tensor([2.0, 0.5]), torch.tensor([1.0, 1.0]), torch.tensor([1 / 3, 0.0]))
     assert loss.item() == pytest.approx(-log_sigmoid(1 - 1 / 3) - log_sigmoid(-0.5))
@@ -327,7 +350,7 @@ def test_the_safety_loss_counts_known_replies_alone():
 class Table(torch.nn.Module):
     """Gives every place its token id as its score."""
 
-    def forward(self, token_ids, segment_ids=None):
+    def forward(self, token_ids, segment_ids, branches):
         return token_ids.float()
 
 
@@ -337,6 +360,8 @@ def a_batch() -> PairBatch:
     return PairBatch(
         np.array([[0, 5, 0, 3, 2, 4], [1, 2, 0, 0, 0, 0]]),
         np.array([[1, 1, 2, 2, 3, 4], [1, 2, 0, 0, 0, 0]], np.int32),
+        np.zeros((2, 6), np.int32),
+        np.zeros((2, 6), np.int64),
         np.array([[1, 4], [0, -1]]),
         np.array([[3, 5], [1, -1]]),
         labels,

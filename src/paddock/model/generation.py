@@ -20,6 +20,7 @@ from paddock.model.decoding import Cache, DecodingNetwork, bounds_of, decode, la
 from paddock.model.sampling import choose, uniform_numbers
 from paddock.model.transformer import Transformer
 from paddock.protocols import Completion, Prompt, Sampling
+from paddock.text.branches import shared_length
 from paddock.text.chat_format import encode_dialog, encode_prompt
 from paddock.text.dialog import Dialog
 from paddock.text.tokenizer import Tokenizer
@@ -340,7 +341,7 @@ class LocalChatModel:
                 ids = encode_dialog(self.tokenizer, prompt.with_reply(continuation)).ids
             else:
                 ids = self.tokenizer.encode(prompt + continuation, bos=True)
-            first = _shared(self.encode(prompt), ids)
+            first = shared_length(self.encode(prompt), ids)
             if len(ids) > self.model.config.context_length:
                 context = self.model.config.context_length
                 raise PaddockError(f"prompt {number} and its continuation are {len(ids)} tokens; the context is {context}")
@@ -374,11 +375,6 @@ class LocalChatModel:
         """Whether ids end in a stop string. Every id but BOS and EOS is at least a byte, so the last few ids tell."""
         tail = max((len(text.encode()) for text in stop), default=0) + 4
         return lambda ids: any(text in self.tokenizer.decode(ids[-tail:]) for text in stop)
-
-
-def _shared(prompt: Sequence[int], whole: Sequence[int]) -> int:
-    """How many ids `whole` begins with that are the prompt's too."""
-    return next((at for at, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole)))
 
 
 def _cut(text: str, stop: tuple[str, ...]) -> str:

@@ -1,16 +1,20 @@
-"""The local scorer: a reward model over finished dialogs, in batches of like length."""
+"""The local scorer: a reward model over finished dialogs, in batches of rows of like length."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
-from paddock.model.generation import TOKENS_AT_A_TIME, pad
+from paddock.model.generation import TOKENS_AT_A_TIME
 from paddock.model.heads import RewardModel
+from paddock.model.transformer import Branches
+from paddock.text.branches import BranchedRows, Group, groups_of
 from paddock.text.chat_format import encode_dialogs
 from paddock.text.dialog import Dialog
 from paddock.text.tokenizer import Tokenizer
+
+SHARED_ROW = 256  # tokens; or twice the longest sequence: attention's cost grows with the square of a row's tokens
 
 
 class LocalScorer:
@@ -33,16 +37,36 @@ class LocalScorer:
 
     @torch.inference_mode()
     def score_ids(self, sequences: Sequence[Sequence[int]]) -> list[float]:
-        """The score at the last id of each sequence of 1 to `context_length` ids, such as a policy sampled them."""
-        device = self.model.embedding.weight.device
-        order = sorted(range(len(sequences)), key=lambda number: len(sequences[number]))
+        """The score at the last id of each sequence of 1 to `context_length` ids, such as a policy sampled them.
+
+        Sequences that begin alike, as replies to one prompt do, share a row, and their beginning is read once.
+        """
         scores = [0.0] * len(sequences)
-        while order:
-            # A row is padded at its end, which no earlier token sees: so a score does not depend on its batch.
-            at_a_time = max(1, TOKENS_AT_A_TIME // len(sequences[order[-1]]))
-            some, order = order[-at_a_time:], order[:-at_a_time]
-            ends = torch.tensor([len(sequences[number]) - 1 for number in some], device=device)
-            every_place = self.model(pad([sequences[number] for number in some], device))
-            for number, score in zip(some, every_place.gather(1, ends[:, None])[:, 0].tolist(), strict=True):
+        longest = max(SHARED_ROW, 2 * max(map(len, sequences), default=0))
+        longest = min(longest, self.model.config.context_length)
+        groups = sorted(groups_of(sequences, longest), key=lambda group: group.tokens)
+        while groups:
+            at_a_time = max(1, TOKENS_AT_A_TIME // groups[-1].tokens)
+            some, groups = groups[-at_a_time:], groups[:-at_a_time]
+            for number, score in self._score_rows(sequences, some):
                 scores[number] = score
         return scores
+
+    def _score_rows(self, sequences: Sequence[Sequence[int]], groups: Sequence[Group]) -> Iterator[tuple[int, float]]:
+        """The number and the score of every member of `groups`, a group a row."""
+        # A row is padded at its end, which no earlier token sees: so a score does not depend on its batch.
+        device = self.model.embedding.weight.device
+        rows = BranchedRows.empty(len(groups), max(group.tokens for group in groups))
+        places = []  # (number, row, column of its last id)
+        for row, (members, shared, _) in enumerate(groups):
+            rests = [sequences[number][shared:] for number in members]
+            ends = rows.place(row, 0, sequences[members[0]][:shared], rests)
+            places += [(number, row, end) for number, end in zip(members, ends, strict=True)]
+        token_ids, *rest = (
+            torch.from_numpy(array).to(device)
+            for array in (rows.token_ids, rows.segment_ids, rows.beginning_ids, rows.positions)
+        )
+        is_plain = all(len(group.members) == 1 for group in groups)  # causal attention is enough
+        at_every_place = self.model(token_ids) if is_plain else self.model(token_ids, rest[0], Branches(*rest[1:]))
+        numbers, in_rows, columns = zip(*places, strict=True)
+        yield from zip(numbers, at_every_place[list(in_rows), list(columns)].tolist(), strict=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ def rotary_tables(positions: int, head_dim: int, theta: float, device: torch.dev
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each head of x (..., T, heads, C) by its position's angles; cos and sin are (T, 1, C)."""
+    """Turn each head of x (..., T, heads, C) by its position's angles; cos and sin are (T, 1, C) or (B, T, 1, C)."""
     halves_swapped = x.roll(x.shape[-1] // 2, dims=-1)
     return torch.addcmul(x * cos, halves_swapped, sin).to(x.dtype)
 
@@ -129,13 +129,24 @@ class Block(nn.Module):
         return x + self.feed_forward(self.feed_forward_norm(x))  # type: ignore[no-any-return]
 
 
-def block_diagonal_causal_mask(segment_ids: Tensor, dtype: torch.dtype) -> Tensor:
+class Branches(NamedTuple):
+    """Of rows in which segments share a beginning (see `text.branches`): each token's, and its own place in its sequence."""
+
+    beginning_ids: Tensor  # (B, T) the segment that a token sees beside its own; 0: none
+    positions: Tensor  # (B, T) int64
+
+
+def block_diagonal_causal_mask(segment_ids: Tensor, dtype: torch.dtype, beginning_ids: Tensor | None = None) -> Tensor:
     """What to add to the scores so that a token sees its own segment's past alone: segment_ids (B, T) -> (B, 1, T, T).
 
-    Padding is a segment like any other (id 0): it sees padding, so no row of scores is empty, and nothing else sees it.
+    Where `beginning_ids` (B, T) is given, a token sees that segment, which stands before its own, as well. Padding is a
+    segment like any other (id 0) at the end of a row: it sees padding, so no row of scores is empty, and nothing else sees it.
     """
-    positions = torch.arange(segment_ids.shape[1], device=segment_ids.device)
-    visible = (segment_ids[:, :, None] == segment_ids[:, None, :]) & (positions[:, None] >= positions)
+    columns = torch.arange(segment_ids.shape[1], device=segment_ids.device)
+    visible = segment_ids[:, :, None] == segment_ids[:, None, :]
+    if beginning_ids is not None:
+        visible |= beginning_ids[:, :, None] == segment_ids[:, None, :]
+    visible &= columns[:, None] >= columns
     return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, float("-inf"))[:, None]
 
 
@@ -186,18 +197,24 @@ class Trunk(nn.Module):
             std = INIT_STD / math.sqrt(2 * self.config.n_layers) if writes_to_residual else INIT_STD
             nn.init.normal_(weights, std=std, generator=generator)
 
-    def hidden_states(self, token_ids: Tensor, segment_ids: Tensor | None = None) -> Tensor:
+    def hidden_states(
+        self, token_ids: Tensor, segment_ids: Tensor | None = None, branches: Branches | None = None
+    ) -> Tensor:
         """token_ids (B, T) int64 -> normalised hidden states (B, T, D).
 
         Rows are causal; where `segment_ids` (B, T) is given, each token sees only its own segment (several dialogs packed
-        into a row). Rotary positions are relative, so a packed dialog needs no positions of its own.
+        into a row), and with `branches` the segment that its own goes on from. Rotary positions are relative, so a packed
+        dialog needs no positions of its own; branches do, as the rests of other sequences stand between.
         """
         length = token_ids.shape[1]
         if length > self.config.context_length:
             raise ValueError(f"rows of {length} tokens, and the model's context is {self.config.context_length}")
         x = self.embedding(token_ids)
-        cos, sin = self.cos[:length], self.sin[:length]
-        mask = None if segment_ids is None else block_diagonal_causal_mask(segment_ids, x.dtype)
+        cos, sin, mask = self.cos[:length], self.sin[:length], None
+        if branches is not None:
+            cos, sin = self.cos[branches.positions], self.sin[branches.positions]
+        if segment_ids is not None:
+            mask = block_diagonal_causal_mask(segment_ids, x.dtype, branches and branches.beginning_ids)
         for block in self.blocks:
             if self.checkpoint_activations and torch.is_grad_enabled():
                 x = checkpoint(block, x, cos, sin, mask, use_reentrant=False)

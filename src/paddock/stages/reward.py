@@ -34,6 +34,7 @@ from paddock.model.checkpoint import read_config, reward_model_from, save_reward
 from paddock.model.config import ModelConfig
 from paddock.model.heads import RewardModel
 from paddock.model.scoring import LocalScorer
+from paddock.model.transformer import Branches
 from paddock.model.vocabulary import load_tokenizer
 from paddock.progress import say
 from paddock.run_dir import StageDir
@@ -77,7 +78,7 @@ class RewardSettings(CorpusSettings):
         "held-out pairs with one judge",
     )
     overlong: OverlongPair = Field(
-        "refuse", description="stop at a pair whose two dialogs are longer than context together, or skip and count it"
+        "refuse", description="stop at a pair whose prompt and two replies do not fit into context together, or skip and count it"
     )
     batch_size: int = Field(512, ge=1, description="pairs of a step, over all ranks (paper 3.2.2)")
     learning_rate: float = Field(1e-5, gt=0, description="the peak (paper 3.2.2; 5e-6 for 70b)")
@@ -222,11 +223,18 @@ def preference_loss(margin: str, safety_loss_weight: float) -> Loss:
     margins = torch.tensor([*MARGINS[margin], 0.0])  # the last stands for a rating that is not known, -1
 
     def loss(model: nn.Module, batch: PairBatch, device: torch.device) -> tuple[Tensor, int]:
-        token_ids, segment_ids, chosen_ends, rejected_ends = (
+        token_ids, segment_ids, beginning_ids, positions, chosen_ends, rejected_ends = (
             torch.from_numpy(array).to(device, non_blocking=True)
-            for array in (batch.token_ids, batch.segment_ids, batch.chosen_ends, batch.rejected_ends)
+            for array in (
+                batch.token_ids,
+                batch.segment_ids,
+                batch.beginning_ids,
+                batch.positions,
+                batch.chosen_ends,
+                batch.rejected_ends,
+            )
         )
-        scores = model(token_ids, segment_ids)
+        scores = model(token_ids, segment_ids, Branches(beginning_ids, positions))
         is_pair = chosen_ends >= 0
         chosen = scores.gather(1, chosen_ends.clamp(min=0))[is_pair]
         rejected = scores.gather(1, rejected_ends.clamp(min=0))[is_pair]
@@ -288,11 +296,10 @@ def held_out_pairs(
     """The held-out pairs with the model's scores, beside what was read of them."""
     preferences = list(rows.held_out())
     encoded = list(encode_pairs(scorer.tokenizer, preferences))
-    fitting = [place for place, pair in enumerate(encoded) if pair.tokens <= context]
-    chosen = scorer.score_ids([encoded[place].chosen for place in fitting])
-    rejected = scorer.score_ids([encoded[place].rejected for place in fitting])
+    fitting = [place for place, pair in enumerate(encoded) if pair.places <= context]
+    scores = scorer.score_ids([ids for place in fitting for ids in (encoded[place].chosen, encoded[place].rejected)])
     scored = []
-    for place, chosen_score, rejected_score in zip(fitting, chosen, rejected, strict=True):
+    for place, chosen_score, rejected_score in zip(fitting, scores[::2], scores[1::2], strict=True):
         preference, pair = preferences[place], encoded[place]
         scored_pair = ScoredPair(
             opening_of(preference.prompt),

@@ -1,16 +1,15 @@
 """Encoded preferences on disk, and the batch of each training step of a reward model as a pure function of it.
 
-Shapes: B rows of T tokens, at most P pairs in a row. Both replies of a pair, each with the prompt before it, stand in one
-row as two segments, so that one forward pass scores them (paper section 3.2.2). A step shows `batch_size` pairs, packed into
-a number of rows that is the same for every step.
+Shapes: B rows of T tokens, at most P pairs in a row. Both dialogs of a pair stand in one row, so that one forward pass
+scores them (paper section 3.2.2), and what they begin with, the prompt at least, stands there once (`text.branches`). A step
+shows `batch_size` pairs, packed into a number of rows that is the same for every step.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from paddock.errors import DataError
 from paddock.run_dir import atomic_folder
+from paddock.text.branches import BranchedRows, shared_length
 from paddock.text.chat_format import Encoded, encode_dialogs
 from paddock.text.dialog import DOMAINS, PREFERENCE_RATINGS, Dialog, Message, Preference
 from paddock.text.packing import PADDING, StoreSummary, TokenStore, epoch_order, pack
@@ -36,7 +36,6 @@ LABELS = np.dtype(
     ]
 )
 SHORTEST_ROW = 256  # tokens: shorter rows would leave the processor idle
-ROWS_IN_STEPS_OF = 8  # so that a process's rows divide into equal micro-batches
 
 
 class EncodedPair(NamedTuple):
@@ -51,6 +50,16 @@ class EncodedPair(NamedTuple):
     def tokens(self) -> int:
         """Tokens of both dialogs."""
         return len(self.chosen) + len(self.rejected)
+
+    @property
+    def shared(self) -> int:
+        """Tokens that both dialogs begin with; the last one of either is its own."""
+        return min(shared_length(self.chosen, self.rejected), len(self.chosen) - 1, len(self.rejected) - 1)
+
+    @property
+    def places(self) -> int:
+        """Tokens of a row that hold the pair."""
+        return self.tokens - self.shared
 
     @property
     def prompt_tokens(self) -> int:
@@ -84,26 +93,36 @@ def _labels(preference: Preference, prompt_tokens: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class PairStore:
-    """Encoded pairs on disk: a TokenStore of sequences, chosen and rejected in turn, and the labels of each pair."""
+    """Encoded pairs on disk: a TokenStore, and the labels of each pair.
+
+    A pair is three sequences: what both dialogs begin with, the rest of the chosen one and that of the rejected one.
+    """
 
     tokens: TokenStore
     labels: NDArray[np.void]  # (pairs,) of LABELS
 
     @staticmethod
     def write(folder: Path, pairs: Iterable[EncodedPair], vocab_size: int) -> StoreSummary:
-        """Write `pairs` to `folder` as they come, whole or not at all. Raises EmptyDataError where there are none."""
+        """Write `pairs` to `folder` as they come, whole or not at all. Raises EmptyDataError where there are none.
+
+        The summary's sequences are dialogs; its tokens are those that are stored, beginnings once.
+        """
         labels: list[tuple[int, ...]] = []
+        longest = 0
 
         def sequences() -> Iterator[Encoded]:
+            nonlocal longest
             for pair in pairs:
                 labels.append(pair.labels)
-                yield Encoded(pair.chosen)
-                yield Encoded(pair.rejected)
+                shared, longest = pair.shared, max(longest, len(pair.chosen), len(pair.rejected))
+                yield Encoded(pair.chosen[:shared])
+                yield Encoded(pair.chosen[shared:])
+                yield Encoded(pair.rejected[shared:])
 
         with atomic_folder(folder) as temporary:
             summary = TokenStore.write(temporary / "tokens", sequences(), vocab_size)
             np.save(temporary / "labels.npy", np.array(labels, LABELS))
-        return summary
+        return replace(summary, sequences=2 * len(labels), longest=longest)
 
     @staticmethod
     def open(folder: Path) -> PairStore:
@@ -115,9 +134,19 @@ class PairStore:
         return len(self.labels)
 
     @property
+    def places(self) -> NDArray[np.int64]:
+        """(pairs,) tokens of a row that hold each pair."""
+        return np.diff(self.tokens.offsets[::3])
+
+    @property
     def lengths(self) -> NDArray[np.int64]:
         """(pairs,) tokens of both dialogs of each pair."""
-        return np.diff(self.tokens.offsets[::2])
+        return self.places + np.diff(self.tokens.offsets)[::3]
+
+    def parts(self, pair: int) -> list[NDArray[np.integer]]:
+        """What both dialogs of a pair begin with, and the rests of the chosen and of the rejected one."""
+        begin, *inner, end = self.tokens.offsets[3 * pair : 3 * pair + 4].tolist()
+        return np.split(self.tokens.tokens[begin:end], np.array(inner) - begin)
 
 
 @dataclass(frozen=True)
@@ -125,7 +154,9 @@ class PairBatch:
     """The rows of one optimizer step, or a share of them. Where a row holds fewer than P pairs, ends are -1."""
 
     token_ids: NDArray[np.int64]  # (B, T)
-    segment_ids: NDArray[np.int32]  # (B, T) 1.. the reply within the row, 0 padding
+    segment_ids: NDArray[np.int32]  # (B, T) this and the next two as in `BranchedRows`
+    beginning_ids: NDArray[np.int32]  # (B, T)
+    positions: NDArray[np.int64]  # (B, T)
     chosen_ends: NDArray[np.int64]  # (B, P) the column of the last token of the chosen dialog
     rejected_ends: NDArray[np.int64]  # (B, P)
     labels: NDArray[np.void]  # (B, P) of LABELS
@@ -142,6 +173,8 @@ class PairBatch:
         return PairBatch(
             self.token_ids[some],
             self.segment_ids[some],
+            self.beginning_ids[some],
+            self.positions[some],
             self.chosen_ends[some],
             self.rejected_ends[some],
             self.labels[some],
@@ -157,13 +190,12 @@ class PackedPairs:
     ) -> None:
         """Plan the rows of `epochs` epochs, a number that `processes` divide. Every pair must fit into `context` tokens."""
         self.store, self.batch_size, self.seed = store, batch_size, seed
-        self.lengths = store.lengths
-        assert self.lengths.max() <= context, "over-long pairs are left out before"
-        self.width = int(min(context, max(self.lengths.max(), SHORTEST_ROW)))
+        self.places = store.places
+        assert self.places.max() <= context, "over-long pairs are left out before"
+        self.width = int(min(context, max(self.places.max(), SHORTEST_ROW)))
         self._plans = [plan for epoch in range(epochs) for plan in self._plans_of(epoch)]
         rows = max(len(row_offsets) - 1 for row_offsets, _ in self._plans)
-        parts = math.lcm(ROWS_IN_STEPS_OF, processes)
-        self.rows = -(-rows // parts) * parts
+        self.rows = -(-rows // processes) * processes
         self.pairs_in_a_row = max(int(np.diff(row_offsets).max()) for row_offsets, _ in self._plans)
 
     @property
@@ -178,13 +210,13 @@ class PackedPairs:
 
     @property
     def tokens_per_epoch(self) -> int:
-        """Tokens of an epoch."""
-        return int(self.lengths.sum())
+        """Tokens of an epoch; those that both dialogs of a pair begin with count once."""
+        return int(self.places.sum())
 
     def batch(self, step: int) -> PairBatch:
         """The packed rows of a step."""
-        shape, places = (self.rows, self.width), (self.rows, self.pairs_in_a_row)
-        token_ids, segment_ids = np.zeros(shape, np.int64), np.zeros(shape, np.int32)
+        rows = BranchedRows.empty(self.rows, self.width)
+        places = (self.rows, self.pairs_in_a_row)
         ends = np.full((2, *places), -1, np.int64)
         labels = np.zeros(places, LABELS)
         names = [PADDING] * self.rows
@@ -193,42 +225,40 @@ class PackedPairs:
             some = pairs[row_offsets[row] : row_offsets[row + 1]]
             names[row] = "pairs " + ", ".join(map(str, some))
             labels[row, : len(some)] = self.store.labels[some]
-            column = 0
-            for place, pair in enumerate(some.tolist()):
-                for reply in (0, 1):
-                    begin, end = self.store.tokens.offsets[2 * pair + reply : 2 * pair + reply + 2]
-                    filled = slice(column, column + int(end - begin))
-                    token_ids[row, filled] = self.store.tokens.tokens[begin:end]
-                    segment_ids[row, filled] = 2 * place + reply + 1
-                    column = filled.stop
-                    ends[reply, row, place] = column - 1
-        return PairBatch(token_ids, segment_ids, ends[0], ends[1], labels, tuple(names))
+            columns = np.cumsum(self.places[some]) - self.places[some]
+            for place, (pair, column) in enumerate(zip(some.tolist(), columns.tolist(), strict=True)):
+                shared, *rests = self.store.parts(pair)
+                ends[:, row, place] = rows.place(row, column, shared, rests)
+        return PairBatch(
+            rows.token_ids, rows.segment_ids, rows.beginning_ids, rows.positions, ends[0], ends[1], labels, tuple(names)
+        )
 
     def _plans_of(self, epoch: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """For each step of an epoch: where rows begin in a list of the step's pairs, and that list."""
         order = epoch_order(len(self.store), self.seed, epoch)
         for start in range(0, len(order), self.batch_size):
             pairs = order[start : start + self.batch_size]
-            row_offsets, packed = pack(self.lengths[pairs], self.width, self.seed)
+            row_offsets, packed = pack(self.places[pairs], self.width, self.seed)
             yield row_offsets, pairs[packed]
 
 
 def fitting_pairs(
     pairs: Iterable[EncodedPair], context: int, overlong: OverlongPair, skipped: Counter[str]
 ) -> Iterator[EncodedPair]:
-    """The pairs whose two dialogs fit into `context` tokens together; `skipped` counts the others as `too_long`.
+    """The pairs that fit into a row of `context` tokens; `skipped` counts the others as `too_long`.
 
     Raises DataError, naming its place, for one that does not fit, unless `overlong` is "skip".
     """
     for pair in pairs:
-        if pair.tokens <= context:
+        if pair.places <= context:
             yield pair
         elif overlong == "skip":
             skipped["too_long"] += 1
         else:
             raise DataError(
                 pair.source or "a pair",
-                f"the two dialogs of the pair have {pair.tokens:,} tokens together, and {context:,} is the most",
+                f"the two dialogs of the pair have {pair.places:,} tokens together, their beginning counted once, and "
+                f"{context:,} is the most",
                 mend="Raise context, or set overlong: skip to leave such pairs out and count them",
             )
 
