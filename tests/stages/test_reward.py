@@ -177,8 +177,8 @@ def test_the_trained_weights_are_saved_before_they_are_judged(reward_values, tmp
 def test_held_out_pairs_are_scored_by_the_saved_model_as_scorers_open_it(reward_values, tmp_path, monkeypatch):
     opened = []
 
-    def opening(folder):
-        opened.append(open_scorer(folder))
+    def opening(folder, *precision):
+        opened.append(open_scorer(folder, *precision))
         return opened[-1]
 
     monkeypatch.setattr(reward, "open_scorer", opening)
