@@ -11,7 +11,7 @@ from paddock.text.branches import BranchedRows, groups_of, shared_length
 IDS = st.lists(st.integers(1, 3), min_size=1, max_size=12)
 
 
-@given(st.lists(IDS, min_size=1, max_size=4), st.lists(IDS, max_size=3).map(lambda some: sum(some, [])), st.integers(0, 5))
+@given(st.lists(IDS, min_size=1, max_size=4), st.lists(st.integers(1, 3), max_size=20), st.integers(0, 5))
 def test_each_token_sees_its_own_sequence_up_to_itself(rests, beginning, column):
     rows = BranchedRows.empty(2, column + len(beginning) + sum(map(len, rests)) + 3)
     ends = rows.place(1, column, beginning, rests)
@@ -19,7 +19,8 @@ def test_each_token_sees_its_own_sequence_up_to_itself(rests, beginning, column)
     for rest, end in zip(rests, ends, strict=True):
         for at in range(len(rest)):
             place = end - at
-            visible = ((segments == segments[place]) | (segments == beginnings[place]) & (beginnings[place] > 0))[: place + 1]
+            continued = (beginnings[place] > 0) & (segments == beginnings[place])
+            visible = ((segments == segments[place]) | continued)[: place + 1]
             whole = [*beginning, *rest]
             assert rows.token_ids[1, : place + 1][visible].tolist() == whole[: len(whole) - at]
             assert rows.positions[1, : place + 1][visible].tolist() == list(range(len(whole) - at))

@@ -15,7 +15,16 @@ from paddock.text import pairs
 from paddock.text.chat_format import encode_dialog, encode_prompt
 from paddock.text.dialog import Dialog, Message, Preference
 from paddock.text.packing import epoch_order
-from paddock.text.pairs import LABELS, EncodedPair, PackedPairs, PairBatch, PairStore, encode_pairs, fitting_pairs, statistics_of
+from paddock.text.pairs import (
+    LABELS,
+    EncodedPair,
+    PackedPairs,
+    PairBatch,
+    PairStore,
+    encode_pairs,
+    fitting_pairs,
+    statistics_of,
+)
 from paddock.text.tokenizer import train_tokenizer
 
 

@@ -50,9 +50,7 @@ class RewardModel(Trunk):
         self.score = ScalarHead(config.dim)
         self.mean, self.std = 0.0, 1.0
 
-    def forward(
-        self, token_ids: Tensor, segment_ids: Tensor | None = None, branches: Branches | None = None
-    ) -> Tensor:
+    def forward(self, token_ids: Tensor, segment_ids: Tensor | None = None, branches: Branches | None = None) -> Tensor:
         """token_ids (B, T) -> the score at every place, (B, T) float32; that of a reply stands at its last real token."""
         return self.score(self.hidden_states(token_ids, segment_ids, branches))  # type: ignore[no-any-return]
 

@@ -140,7 +140,7 @@ def block_diagonal_causal_mask(segment_ids: Tensor, dtype: torch.dtype, beginnin
     """What to add to the scores so that a token sees its own segment's past alone: segment_ids (B, T) -> (B, 1, T, T).
 
     Where `beginning_ids` (B, T) is given, a token sees that segment, which stands before its own, as well. Padding is a
-    segment like any other (id 0) at the end of a row: it sees padding, so no row of scores is empty, and nothing else sees it.
+    segment like any other (id 0) at the end of a row: it sees padding, so no row of scores is empty, and no other sees it.
     """
     columns = torch.arange(segment_ids.shape[1], device=segment_ids.device)
     visible = segment_ids[:, :, None] == segment_ids[:, None, :]

@@ -78,7 +78,8 @@ class RewardSettings(CorpusSettings):
         "held-out pairs with one judge",
     )
     overlong: OverlongPair = Field(
-        "refuse", description="stop at a pair whose prompt and two replies do not fit into context together, or skip and count it"
+        "refuse",
+        description="stop at a pair whose prompt and replies do not fit into context together, or skip and count it",
     )
     batch_size: int = Field(512, ge=1, description="pairs of a step, over all ranks (paper 3.2.2)")
     learning_rate: float = Field(1e-5, gt=0, description="the peak (paper 3.2.2; 5e-6 for 70b)")

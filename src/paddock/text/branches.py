@@ -78,7 +78,7 @@ def groups_of(sequences: Sequence[Sequence[int]], longest: int) -> Iterator[Grou
     own. One that is longer than `longest` stands alone. At least its last id is a sequence's own.
     """
     group = Group([], 0, 0)
-    for number in sorted(range(len(sequences)), key=lambda number: sequences[number]):
+    for number in sorted(range(len(sequences)), key=lambda number: tuple(sequences[number])):
         ids = sequences[number]
         if group.members:
             last = sequences[group.members[-1]]
