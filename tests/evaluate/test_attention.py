@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from paddock.evaluate import attention
-from paddock.evaluate.attention import Attention, attention_of, maximum_attention, system_span
+from paddock.evaluate.attention import Attention, attention_of, maximum_attention, system_span, turns_within
 from paddock.model.checkpoint import save_model
 from paddock.model.config import ModelConfig
 from paddock.model.transformer import Transformer
 from paddock.text.chat_format import encode_dialog
 from paddock.text.constraints import Constraint
+from paddock.text.dialog import Dialog
 from paddock.text.scripts import Script, as_dialog
 from paddock.text.tokenizer import Tokenizer, train_tokenizer
 
@@ -108,7 +109,10 @@ def test_a_turns_figure_is_the_mean_over_its_tokens_worked_by_hand():
     assert Attention(np.zeros((1, 1)), to_system, turns, (1, 2)).by_turn() == pytest.approx({2: 0.3, 3: 0.1})
 
 
-def test_a_dialog_is_read_as_far_as_the_context_goes(tokenizer: Tokenizer):
-    small = Transformer(ModelConfig(300, 16, 1, 2, 1, 32, context_length=40))
-    found = attention_of(small, tokenizer, as_dialog(SCRIPT, REPLIES, "system"), SCRIPT.instruction, "system")
-    assert len(found.turns) == 40
+def test_whole_turns_alone_are_counted_within_a_context(tokenizer: Tokenizer):
+    dialog = as_dialog(SCRIPT, REPLIES, "system")
+    ends = [len(encode_dialog(tokenizer, Dialog(dialog.messages[: 1 + 2 * n])).ids) for n in (1, 2, 3)]
+    for turns, end in enumerate(ends, start=1):
+        assert turns_within(tokenizer, dialog, end) == turns
+        assert turns_within(tokenizer, dialog, end - 1) == turns - 1
+    assert turns_within(tokenizer, dialog, 10_000) == 3

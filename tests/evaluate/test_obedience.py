@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from paddock.errors import DataError
-from paddock.evaluate.obedience import Answered, Obedience, read_speaks
+from paddock.evaluate.obedience import Answered, Obedience, read_languages, read_speaks
 from paddock.protocols import Completion
 from paddock.text.constraints import Constraint
 
@@ -72,6 +72,16 @@ def test_a_toy_language_is_told_by_its_words(tmp_path: Path):
     file.write_text(json.dumps({"vocabularies": {"Zindo": ["so", "gara"]}, "neutral": ["Anna"]}))
     speaks = read_speaks(str(file))
     assert speaks("so gara Anna", "Zindo") and not speaks("it is cold", "Zindo")
+
+
+def test_the_languages_of_the_rule_are_known(tmp_path: Path):
+    (tmp_path / "languages.json").write_text(json.dumps({"vocabularies": {"Zindo": ["so"]}, "neutral": []}))
+    knows, mend = read_languages(str(tmp_path / "languages.json"))
+    assert knows("Zindo") and not knows("French")
+    assert mend.endswith("languages.json: Zindo")
+    knows, mend = read_languages(None)
+    assert knows("French") and not knows("Zindo")
+    assert "French" in mend
 
 
 def test_without_a_file_of_words_fasttext_tells_languages():

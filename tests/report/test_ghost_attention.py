@@ -81,13 +81,23 @@ def test_pictures_stand_side_by_side_and_the_page_is_written(tmp_path, add):
     stage = add("check", "consistency", results())
     buffer = io.BytesIO()
     picture = np.tril(np.random.default_rng(0).random((8, 8), np.float32))
-    names = np.array(["baseline", "GAtt"])
-    np.savez(buffer, picture0=picture, picture1=picture / 2, names=names, system=np.array([5, 9]), turns=np.ones(30))
+    names, span = np.array(["baseline", "GAtt"]), np.array([5, 9])
+    np.savez(buffer, picture0=picture, picture1=picture / 2, names=names, system0=span, system1=span, tokens0=30, tokens1=30)
     (stage.path / "attention.npz").write_bytes(buffer.getvalue())
     assert titles(tmp_path)[-2:] == ["Attention · baseline", "Attention · GAtt"]
     page = write_report(tmp_path).read_text()
+    assert page.index("Attention · baseline") < page.index("Attention · GAtt")
+    assert page.count("<svg") == 4  # shares by turn, attention by turn, and the two pictures
     assert "<image" not in page
     assert len(page) < 2_000_000
+
+
+def test_a_model_whose_attention_was_not_looked_at_has_no_line(tmp_path, add):
+    add("check", "consistency", results(consistency={**results()["consistency"], "far": [share(1, 24)]}))
+    (figure,) = [
+        figure for block in blocks(tmp_path, Figures) for figure in block.figures if figure.title.startswith("Attention to")
+    ]
+    assert ">GAtt<" in figure.svg and ">baseline<" in figure.svg and ">far<" not in figure.svg
 
 
 def test_what_was_sampled_is_counted(tmp_path, add):

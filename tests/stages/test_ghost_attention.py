@@ -16,6 +16,7 @@ from paddock.settings import parse
 from paddock.stages import ghost_attention
 from paddock.stages.ghost_attention import GhostAttentionSettings, Sampler, cut, dialog_rows, plan, run, script_rows
 from paddock.text.chat_format import encode_dialog, encode_prompt
+from paddock.text.constraint_values import BUILT_IN, known_and_new, read_values
 from paddock.text.constraints import Constraint
 from paddock.text.dialog import Dialog
 from paddock.text.readers import read_dialogs
@@ -79,7 +80,7 @@ def test_in_the_control_it_is_with_the_first_alone():
 def test_a_dialog_ends_at_the_first_turn_without_an_obedient_reply():
     model = Replier(said("Napoleon a"), said("no one"), said("Napoleon c"))
     assert sample(model, [script(3)]) == [{"replies": ["Napoleon a"], "fates": {"taken": 1, "disobeys": 1}}]
-    assert len(model.prompts) <= 3 and all(not prompts for prompts in model.prompts[2:])
+    assert len(model.prompts) == 2
 
 
 def test_the_first_obedient_reply_of_several_is_taken():
@@ -221,7 +222,7 @@ def test_a_plan_counts_what_a_run_would_sample(sampled, ghost_attention_values: 
     planned = plan(settings(**ghost_attention_values))
     assert planned["dialogs"] == sampled[1]["scripts"]
     assert sampled[1]["replies"] <= planned["replies"]
-    assert sampled[1]["dialogs"] <= planned["dialogs_to_learn_from_at_most"]
+    assert sampled[1]["dialogs"] + sampled[1]["dialogs_given_up"] == planned["dialogs_to_learn_from_at_most"]
 
 
 def test_where_no_reply_is_kept_the_run_stops_and_says_why(ghost_attention_values: dict, tmp_path: Path):
@@ -234,8 +235,22 @@ def test_a_bound_without_a_reward_is_refused():
         settings(min_reward=0.5)
 
 
-def test_the_lists_that_were_drawn_from_are_recorded(sampled):
-    assert set(sampled[1]["lists"]) == {"hobby", "figure", "language"}
+def test_what_is_drawn_is_in_the_lists_that_are_recorded_and_of_no_held_out_value(sampled):
+    stage_dir, results = sampled
+    rows = read_json_lines(stage_dir.path / "dialogs.jsonl")
+    drawn = {(one["kind"], one["value"]) for row in rows for one in row["constraints"]}
+    assert len(drawn) > 10
+    assert all(value in results["lists"][kind] for kind, value in drawn)
+    assert not any(value in results["held_out_values"][kind] for kind, value in drawn)
+
+
+def test_the_lists_can_be_given_to_the_check_whole(sampled):
+    stage_dir, results = sampled
+    found = read_values(stage_dir.path / "lists.yaml")
+    assert {kind: set(values) for kind, values in found.items()} == {kind: set(values) for kind, values in BUILT_IN.items()}
+    known, new = known_and_new(found, 0.2)
+    assert {kind: set(values) for kind, values in known.items()} == {k: set(v) for k, v in results["lists"].items()}
+    assert {kind: set(values) for kind, values in new.items()} == {k: set(v) for k, v in results["held_out_values"].items()}
 
 
 class Parrot:

@@ -1,5 +1,6 @@
 """Scripts made ready: lengths, instructions, lists."""
 
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 
@@ -18,11 +19,10 @@ from paddock.stages.instructions import (
     joined,
     lengths_up_to,
     lists_of,
-    prepared,
     read,
 )
-from paddock.text.constraint_values import BUILT_IN
-from paddock.text.constraints import Constraint
+from paddock.text.constraint_values import BUILT_IN, UNSEEN, known_and_new
+from paddock.text.constraints import FORMS, Constraint
 from paddock.text.scripts import Script
 
 
@@ -45,20 +45,32 @@ def test_lengths_from_one_to_the_most_are_drawn_alike():
 
 
 def test_a_drawn_instruction_asks_for_its_constraints():
-    (found,) = instructed([Script(("Hi",))], {"figure": ("Napoleon",)}, 3, 0)
+    (found,) = instructed([Script(("Hi",))], {"": {"figure": ("Napoleon",)}}, 3, "test")
     assert found.constraints == (Constraint("figure", "Napoleon"),)
     assert found.instruction in ("Always act as Napoleon.", "Figure: Napoleon.")
 
 
 def test_an_instruction_that_is_there_stays():
     given_ = Script(("Hi",), "Be brief.", (Constraint("other", "Be brief."),), "own")
-    assert instructed([given_], BUILT_IN, 3, 0) == [given_]
+    assert instructed([given_], {"": BUILT_IN}, 3, "test") == [given_]
 
 
-def test_instructions_depend_on_the_place_and_the_seed_alone():
-    few, many = (instructed(scripts([1] * count), BUILT_IN, 3, 7) for count in (3, 9))
+def test_instructions_depend_on_the_place_and_the_salt_alone():
+    few, many = (instructed(scripts([1] * count), {"": BUILT_IN}, 3, "a") for count in (3, 9))
     assert many[:3] == few
-    assert instructed(scripts([1] * 9), BUILT_IN, 3, 8) != many
+    assert instructed(scripts([1] * 9), {"": BUILT_IN}, 3, "b") != many
+
+
+def test_groups_are_drawn_from_in_turn_and_named_beside_a_scripts_own():
+    known, new = known_and_new(BUILT_IN, 0.2)
+    groups = {"known": known, "new": new, "unseen": UNSEEN}
+    drawn = instructed([replace(script, group="HH") for script in scripts([1] * 300)], groups, 3, "test")
+    assert [script.group for script in drawn[:4]] == ["HH, known", "HH, new", "HH, unseen", "HH, known"]
+    asked = {name: [c for script in drawn[place::3] for c in script.constraints] for place, name in enumerate(groups)}
+    assert {constraint.kind for constraint in asked["unseen"]} == set(FORMS)
+    for name, values in (("known", known), ("new", new)):
+        assert all(constraint.value in values[constraint.kind] for constraint in asked[name])
+    assert not {c.value for c in asked["known"]} & {c.value for c in asked["new"]}
 
 
 class Lister:
@@ -87,7 +99,7 @@ def values(tmp_path: Path) -> dict:
 
 def test_lists_come_from_where_the_settings_say(values: dict, tmp_path: Path):
     def lists(where: str):
-        return lists_of(parse(ScriptSettings, {**values, "lists": where}, "test"), lambda: Lister("x"))
+        return lists_of(parse(ScriptSettings, {**values, "lists": where}, "test"), [Script(("Hi",))], lambda: Lister("x"))
 
     assert lists("built-in") == BUILT_IN
     assert lists("model") == {**BUILT_IN, "hobby": ("x 0",), "figure": ("x 1",)}
@@ -103,7 +115,43 @@ def test_rows_are_joined_where_lengths_are_asked_for(values: dict):
 def test_a_model_is_not_asked_where_every_dialog_has_its_instruction(values: dict):
     wanted = parse(ScriptSettings, {**values, "lists": "model"}, "test")
     given_ = Script(("Hi",), "Be brief.", (Constraint("other", "Be brief."),), "own")
-    assert prepared(wanted, [given_], lambda: pytest.fail("asked")) == ([given_], {})
+    assert lists_of(wanted, [given_], lambda: pytest.fail("asked")) == {}
+
+
+TOY = '{"vocabularies": {"Zindo": ["so"]}, "neutral": []}'
+
+
+@pytest.mark.parametrize(
+    ("lists", "toy", "message"),
+    [
+        ("language:\n- French\n- Klingon\n", False, r"lists\.yaml:3: field 'language': no rule .* \"Klingon\"\. Known are Arabic"),
+        ("language: [French]\n", True, r"lists\.yaml:1: .* \"French\"\. Known are those of .*toy\.json: Zindo"),
+        (None, True, r"lists: field 'language': no rule can tell the language \"French\""),
+    ],
+)
+def test_a_list_with_a_language_that_no_rule_can_tell_is_refused(
+    values: dict, tmp_path: Path, lists: str | None, toy: bool, message: str
+):
+    (tmp_path / "lists.yaml").write_text(lists or "")
+    (tmp_path / "toy.json").write_text(TOY)
+    changes = {"lists": str(tmp_path / "lists.yaml")} if lists else {}
+    changes |= {"vocabularies": str(tmp_path / "toy.json")} if toy else {}
+    with pytest.raises(DataError, match=message):
+        lists_of(parse(ScriptSettings, {**values, **changes}, "test"), [Script(("Hi",))], lambda: Lister("x"))
+
+
+def test_a_row_with_a_language_that_no_rule_can_tell_is_a_bad_row(tmp_path: Path, capsys):
+    rows = [
+        {"messages": [{"role": "user", "content": "Hi"}], "constraints": [{"kind": "language", "value": language}]}
+        for language in ("French", "Klingon")
+    ]
+    write_json_lines(tmp_path / "data.jsonl", rows)
+    values = {"data": [str(tmp_path / "data.jsonl")]}
+    with pytest.raises(DataError, match=r"data\.jsonl:2: field 'constraints': no rule can tell the language \"Klingon\"\. Known"):
+        read(parse(ScriptSettings, values, "test"), lengths_up_to)
+    (found,) = read(parse(ScriptSettings, {**values, "on_bad_row": "skip"}, "test"), lengths_up_to)
+    assert found.constraints[0].value == "French"
+    assert "1 rows; 1 skipped (a language that no rule can tell 1)" in capsys.readouterr().err
 
 
 def test_no_dialog_is_an_error(tmp_path: Path):

@@ -4,21 +4,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddock.text.constraint_values import BUILT_IN
+from paddock.text.constraint_values import BUILT_IN, UNSEEN
 from paddock.text.constraints import (
     CONSTRAINT_KINDS,
+    FORMS,
     LANGUAGE_CODES,
     UNSEEN_KINDS,
     Constraint,
     draw_constraints,
+    folded_words,
     has_rule,
     instruction,
+    is_identified,
     keeps,
     speaks_by_identification,
     speaks_by_vocabulary,
-    words_of,
 )
-from paddock.text.language_id import LanguageIdentifier
+from paddock.text.language_id import LanguageIdentifier, model_file
 
 SPEAKS = speaks_by_vocabulary({"Zindo": {"so", "gara", "lubal"}}, neutral=["Anna"])
 
@@ -35,6 +37,15 @@ SPEAKS = speaks_by_vocabulary({"Zindo": {"so", "gara", "lubal"}}, neutral=["Anna
         ("figure", "Oscar Wilde", "oscar wilde.", True),
         ("figure", "Oscar Wilde", "Oscar is wilde", False),
         ("figure", "Tom", "Tomorrow.", False),
+        ("figure", "Napoleon", "Je suis Napoléon.", True),
+        ("figure", "Joan of Arc", "It is JOAN OF ARC's sword.", True),
+        ("figure", "Frida Kahlo", "This is Frida Kahlo’s garden.", True),
+        ("figure", "Søren Kierkegaard", "I am Soren Kierkegaard.", True),
+        ("figure", "Führer Straße", "FUHRER STRASSE", True),
+        ("hobby", "Rubik's cube", "I like my Rubik’s cube.", True),
+        ("hobby", "origami", "Origami's folds are mine.", True),
+        ("end_word", "café", "We meet at the CAFE\u0301.", True),
+        ("end_word", "lamp", "It is the lamp's", False),
         ("hobby", "chess", "7. I like chess.", True),
         ("hobby", "chess", "7. I like tennis.", False),
         ("language", "Zindo", "so gara.", True),
@@ -75,8 +86,38 @@ def test_any_text_is_judged(kind, value, reply):
 
 @given(st.text(alphabet="abc -'.1é日"), st.text(alphabet="abc .", min_size=1))
 def test_a_reply_with_the_word_put_last_keeps_the_end_word(reply, value):
-    expected = bool(words_of(value))
+    expected = bool(folded_words(value))
     assert keeps(Constraint("end_word", value), f"{reply} {value}", SPEAKS) is expected
+
+
+@given(st.text(alphabet="abcéøŁ", min_size=1), st.text(alphabet="xyz .,"), st.sampled_from(["", "'s", "’s"]))
+def test_a_name_is_found_whatever_its_case_its_accents_and_what_it_owns(name: str, around: str, possessive: str):
+    for written in (name, name.upper(), name.translate(str.maketrans("éøŁ", "eoL"))):
+        reply = f"{around} {written}{possessive} {around}"
+        assert keeps(Constraint("figure", name), reply, SPEAKS) is True
+    assert keeps(Constraint("figure", name), around, SPEAKS) is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "problem"),
+    [
+        ("figure", "", "holds no word"),
+        ("hobby", " ?! ", "holds no word"),
+        ("end_word", "\u0301", "holds no word"),
+        ("begin_word", "🙂", "holds no word"),
+        ("language", "", "holds no word"),
+        ("other", "  ", "holds no word"),
+        ("figure", "[INST]", r"contains \[INST\], a tag"),
+        ("hobby", 3, "a text was expected, found 3"),
+    ],
+)
+def test_a_value_that_no_reply_could_keep_is_refused(kind, value, problem: str):
+    with pytest.raises(ValueError, match=f"{kind}: .*{problem}"):
+        Constraint.from_row({"kind": kind, "value": value})
+
+
+def test_a_form_needs_no_value():
+    assert [Constraint.from_row({"kind": form}).value for form in FORMS] == ["", "", ""]
 
 
 def test_a_constraint_survives_the_trip_through_its_row():
@@ -107,6 +148,16 @@ def test_every_language_of_the_built_in_list_has_a_code():
     assert set(BUILT_IN["language"]) <= LANGUAGE_CODES.keys()
 
 
+def test_every_code_is_a_label_of_the_language_model():
+    content = model_file().read_bytes()
+    assert [code for code in LANGUAGE_CODES.values() if f"__label__{code}\0".encode() not in content] == []
+
+
+def test_languages_are_known_by_their_english_names_and_codes():
+    assert all(is_identified(language) for language in ("French", "french", "fr"))
+    assert not any(is_identified(language) for language in ("Klingon", "unknown", "FR", ""))
+
+
 def test_an_instruction_is_in_full_half_of_the_time_and_else_terse():
     constraints = (Constraint("figure", "Napoleon"), Constraint("hobby", "chess"))
     found = [instruction(Random(seed), constraints) for seed in range(1000)]
@@ -121,11 +172,19 @@ def test_drawn_constraints_are_of_different_kinds_and_no_more_than_asked(seed, m
     drawn = draw_constraints(Random(seed), values, most)
     kinds = [constraint.kind for constraint in drawn]
     assert 1 <= len(kinds) == len(set(kinds)) <= most
-    assert not {"language", "end_word"} <= set(kinds)
+    assert kinds == ["language"] or "language" not in kinds  # an English name in a reply in French would not be French
     assert all(constraint.value in values[constraint.kind] for constraint in drawn)
 
 
 def test_every_kind_is_drawn_alone_and_with_others():
-    drawn = [tuple(c.kind for c in draw_constraints(Random(seed), BUILT_IN, 3)) for seed in range(300)]
+    values = {**BUILT_IN, "end_word": ("lamp",)}
+    drawn = [tuple(c.kind for c in draw_constraints(Random(seed), values, 3)) for seed in range(300)]
     assert {len(kinds) for kinds in drawn} == {1, 2, 3}
-    assert {kind for kinds in drawn for kind in kinds if len(kinds) == 1} == set(BUILT_IN)
+    assert {kind for kinds in drawn for kind in kinds if len(kinds) == 1} == set(values)
+    assert 60 < sum(kinds == ("language",) for kinds in drawn) < 150  # of those with one and two more, half stay it alone
+
+
+@given(st.integers(0, 10**6))
+def test_a_form_is_drawn_alone(seed):
+    (drawn,) = draw_constraints(Random(seed), UNSEEN, 3)
+    assert drawn.kind in FORMS

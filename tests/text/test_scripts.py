@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -47,10 +49,18 @@ def test_a_script_survives_the_trip_through_its_row():
     assert script_of(json.loads(json.dumps(script.to_row()))) == script
 
 
-@pytest.mark.parametrize("constraints", [[{"kind": "rhyme"}], ["figure"], [{"value": "x"}], 3])
-def test_a_constraint_that_cannot_be_read_is_named(constraints):
-    with pytest.raises(RowError, match="no constraint can be read"):
-        script_of({"messages": [{"role": "user", "content": "one"}], "constraints": constraints})
+@pytest.mark.parametrize("constraint", [{"kind": "rhyme"}, "figure", {"value": "x"}, {"kind": "figure", "value": "?!"}])
+def test_a_constraint_that_cannot_be_read_or_kept_is_named_by_its_place(constraint):
+    fine = {"kind": "hobby", "value": "chess"}
+    with pytest.raises(RowError, match="no constraint can be read") as caught:
+        script_of({"messages": [{"role": "user", "content": "one"}], "constraints": [fine, constraint]})
+    assert caught.value.field == "constraints[1]"
+    assert caught.value.mend.startswith("Write each as")
+
+
+def test_constraints_that_are_no_list_are_refused():
+    with pytest.raises(RowError, match="a list of constraints was expected"):
+        script_of({"messages": [{"role": "user", "content": "one"}], "constraints": 3})
 
 
 @pytest.mark.parametrize("cuts", ["12", [0], [3], [True], [1.5], 1])
@@ -123,12 +133,17 @@ def test_sampled_and_learnt_from_differ_in_nothing_but_the_instruction(turns, da
 
 def test_real_dialogs_are_read(real_data: Path):
     """Alpaca's seeds, MT-bench's questions and HH's transcripts: every row that holds no tag and no empty turn."""
-    for place, turns in (("alpaca/seed_tasks.jsonl", {1}), ("mt_bench/mt_bench/question.jsonl", {2})):
-        found = list(read_scripts([real_data / place], on_bad_row="skip"))
-        assert len(found) >= 80
+    for place, turns, rows in (("alpaca/seed_tasks.jsonl", {1}, 175), ("mt_bench/mt_bench/question.jsonl", {2}, 80)):
+        found = list(read_scripts([real_data / place]))  # none of them is a bad row
+        assert len(found) == rows, place
         assert {len(script.turns) for script in found} == turns, place
     hh = real_data / "hh_rlhf/harmless-base/test.jsonl.gz"
     with gzip.open(hh, "rt") as file:
-        row = json.loads(file.readline())
-    first = next(read_scripts([hh]))
-    assert len(first.turns) == row["chosen"].count("\n\nHuman:")
+        rows = [json.loads(line) for line in file]
+    found = list(read_scripts([hh], on_bad_row="skip"))
+    assert len(found) > 0.95 * len(rows)
+    for script in found:
+        row = rows[int(script.source.rpartition(":")[2]) - 1]
+        roles = re.findall(r"\n\n(Human|Assistant):", row["chosen"])
+        asked = sum(role == "Human" != before for before, role in pairwise([None, *roles]))  # a repeated role is one message
+        assert len(script.turns) == asked, script.source

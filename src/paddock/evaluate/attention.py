@@ -48,9 +48,16 @@ class Attention:
         return {turn: float(self.to_system[self.turns == turn].mean()) for turn in range(2, last + 1)}
 
 
+def turns_within(tokenizer: Tokenizer, dialog: Dialog, context: int) -> int:
+    """How many whole turns of a finished dialog `context` tokens hold: each ends with an EOS."""
+    ids = np.asarray(encode_dialog(tokenizer, dialog).ids[:context])
+    return int(np.count_nonzero(ids == tokenizer.eos_id))
+
+
 def attention_of(model: Transformer, tokenizer: Tokenizer, dialog: Dialog, asked: str, slot: Slot) -> Attention:
-    """Read a finished dialog, as far as it fits the model's context, whose first turn carries the instruction `asked`."""
-    ids = np.asarray(encode_dialog(tokenizer, dialog).ids[: model.config.context_length])
+    """Read a finished dialog that fits the model's context, and whose first turn carries the instruction `asked`."""
+    ids = np.asarray(encode_dialog(tokenizer, dialog).ids)
+    assert len(ids) <= model.config.context_length, "the turns that fit are to be chosen before (turns_within)"
     begin, end = system_span(tokenizer, ids.tolist(), asked, slot)
     picture, to_system = maximum_attention(model, ids, (begin, end), BINS)
     return Attention(picture, to_system, np.cumsum(ids == tokenizer.bos_id), (begin, end))

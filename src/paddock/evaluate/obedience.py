@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from paddock.errors import DataError
 from paddock.protocols import ChatModel, Sampling
 from paddock.text.chat_format import tag_in
 from paddock.text.constraints import (
+    LANGUAGE_CODES,
     Constraint,
     Speaks,
     has_rule,
+    is_identified,
     keeps,
     speaks_by_identification,
     speaks_by_vocabulary,
@@ -94,9 +96,23 @@ def read_speaks(vocabularies: str | None) -> Speaks:
     """
     if vocabularies is None:
         return speaks_by_identification(LanguageIdentifier())
+    words, neutral = _read_vocabularies(vocabularies)
+    return speaks_by_vocabulary(words, neutral)
+
+
+def read_languages(vocabularies: str | None) -> tuple[Callable[[str], bool], str]:
+    """Whether the rule of `read_speaks` knows a language, and what to tell who asked for another one."""
+    if vocabularies is None:
+        return is_identified, f"Known are {', '.join(LANGUAGE_CODES)}, and their codes"
+    words, _ = _read_vocabularies(vocabularies)
+    return words.__contains__, f"Known are those of {vocabularies}: {', '.join(words)}"
+
+
+def _read_vocabularies(path: str) -> tuple[Mapping[str, set[str]], list[str]]:
+    """Each language's words, and the words of all."""
     try:
-        found = json.loads(Path(vocabularies).read_text(encoding="utf-8"))
-        return speaks_by_vocabulary({name: set(words) for name, words in found["vocabularies"].items()}, found["neutral"])
+        found: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {name: set(words) for name, words in found["vocabularies"].items()}, list(found["neutral"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         mend = 'Write {"vocabularies": {"Zindo": ["so", ...]}, "neutral": ["Anna", ...]}'
-        raise DataError(vocabularies, f"no vocabularies of languages can be read ({error})", mend=mend) from None
+        raise DataError(path, f"no vocabularies of languages can be read ({error})", mend=mend) from None

@@ -103,12 +103,16 @@ def _drawings(stage: StageRecord, name: str) -> Iterator[Figure]:
     yield from _by_turn(stage, name)
     looks = stage.results.get("attention_to_system_by_turn", {})
     if looks:
-        by_model = {model: sorted((int(turn), value) for turn, value in looks[model].items()) for model in _measured(stage)}
+        by_model = {
+            model: sorted((int(turn), value) for turn, value in looks[model].items())
+            for model in _measured(stage)
+            if model in looks
+        }
         lines = [Line(model, [x for x, _ in points], [y for _, y in points]) for model, points in by_model.items()]
         drawing = line_figure(f"{name}-looks", lines, "turn", "attention")
         caption = (
             "The maximum over layers, heads and the system message's tokens, mean over a turn's tokens; all models read the "
-            "same dialogs."
+            "same dialogs, as far as they fit every model's context."
         )
         yield Figure(drawing, f"Attention to the system message · {stage.name}", caption, f"By turn. {caption}")
     if (stage.folder / PICTURES).is_file():
@@ -141,14 +145,15 @@ def _by_turn(stage: StageRecord, name: str) -> Iterator[Figure]:
 def _pictures(stage: StageRecord, name: str) -> Iterator[Figure]:
     """Figure 10, a picture a model."""
     with np.load(stage.folder / PICTURES) as held:
-        begin, end = (int(place) for place in held["system"])
-        tokens = len(held["turns"])
-        brightest = max(float(held[f"picture{place}"].max()) for place in range(len(held["names"])))
-        for place, model in enumerate(held["names"].tolist()):
-            picture = held[f"picture{place}"]
-            drawing = attention_figure(f"{name}-picture{place}", picture, tokens, (begin, end), brightest)
+        names = held["names"].tolist()
+        brightest = max(float(held[f"picture{place}"].max()) for place in range(len(names)))
+        for place, model in enumerate(names):
+            begin, end = (int(token) for token in held[f"system{place}"])
+            drawing = attention_figure(
+                f"{name}-picture{place}", held[f"picture{place}"], int(held[f"tokens{place}"]), (begin, end), brightest
+            )
             caption = (
                 "Each later token's attention to each earlier one: the maximum over layers and heads, neighbouring tokens "
-                "together (figure 10). The lines bound the system message."
+                "together (figure 10). The lines bound the system message. Every model reads the same turns."
             )
             yield Figure(drawing, f"Attention · {model}", caption, f"A triangle of attentions of {model}. {caption}")

@@ -5,14 +5,18 @@ reply is checked, by rule or by a judge. As people would, Table 30 asked about t
 questions ("What is your name?") on every second turn, and what the figures of other turns say is then of no use for a figure
 or a hobby, which a reply need not mention unasked.
 
+Dialogs without an instruction get one, of three groups in turn: values that training may have shown, values that it never
+did, and kinds that it never did (Figure 28). Rows that bring an instruction bring the name of their group too.
+
     dialogs/NAME.jsonl    every dialog, with a verdict a reply
-    attention.npz         Figure 10: a picture a model, of one dialog, the same for all: as `model` answered it
+    attention.npz         Figure 10: a picture a local model, of one dialog, the same for all: as `model` answered it, as many
+                          whole turns as fit every model's context
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, repeat
 from statistics import fmean
@@ -23,17 +27,19 @@ from pydantic import Field, model_validator
 
 from paddock.backends.open import open_chat_model
 from paddock.errors import DataError
-from paddock.evaluate.attention import Attention, attention_of
+from paddock.evaluate.attention import Attention, attention_of, turns_within
 from paddock.evaluate.consistency import Course, figures, follow
 from paddock.evaluate.obedience import Obedience, read_speaks
 from paddock.model.generation import LocalChatModel
 from paddock.progress import say
-from paddock.protocols import Sampling
+from paddock.protocols import ChatModel, Sampling
 from paddock.run_dir import StageDir, atomic_write, read_json_lines, remove_leftovers, write_json_lines
-from paddock.stages.instructions import ScriptSettings, prepared, read
+from paddock.stages.instructions import ScriptSettings, instructed, lists_of, read
+from paddock.text.constraint_values import UNSEEN, Values, known_and_new
 from paddock.text.constraints import PROBES
 from paddock.text.scripts import Script
 
+KNOWN, NEW, UNSEEN_KIND = "known values", "new values", "unseen kind"  # groups of drawn instructions
 PICTURES = "attention.npz"
 SAMPLES = 8  # dialogs a model
 
@@ -85,7 +91,9 @@ def scripts_of(settings: ConsistencySettings) -> list[Script]:
 
 def run(settings: ConsistencySettings, stage_dir: StageDir) -> dict[str, Any]:
     """Hold the dialogs and measure. Returns the figures of `results.json`; a model that is done is not asked again."""
-    scripts, _ = prepared(settings, scripts_of(settings), lambda: open_chat_model(settings.model))
+    scripts = scripts_of(settings)
+    groups = groups_of(lists_of(settings, scripts, lambda: open_chat_model(settings.model)), settings.held_out_values)
+    scripts = instructed(scripts, groups, settings.most_constraints, f"consistency {settings.seed}")
     scripts = [probed(script, settings.probe_every) for script in scripts]
     judge = open_chat_model(settings.judge) if settings.judge else None
     obedience = Obedience(read_speaks(settings.vocabularies), judge)
@@ -97,10 +105,18 @@ def run(settings: ConsistencySettings, stage_dir: StageDir) -> dict[str, Any]:
     )
     return {
         "dialogs": len(scripts),
+        "lists": groups,
         "consistency": {name: figures(courses) for name, courses in found.items()},
         "ended": {name: ends_of(courses) for name, courses in found.items()},
         "attention_to_system_by_turn": attention(settings, found[settings.name], stage_dir),
     }
+
+
+def groups_of(lists: Values, held_out: float) -> dict[str, Values]:
+    """What instructions are drawn from, by the group that their figures are given under; nothing from no lists."""
+    known, new = known_and_new(lists, held_out)
+    groups = {KNOWN: known, NEW: new, UNSEEN_KIND: UNSEEN if lists else {}}
+    return {name: values for name, values in groups.items() if values}
 
 
 def probed(script: Script, every: int | None) -> Script:
@@ -150,30 +166,56 @@ def ends_of(courses: Sequence[Course]) -> dict[str, Any]:
 def attention(settings: ConsistencySettings, courses: Sequence[Course], stage_dir: StageDir) -> dict[str, Any]:
     """Write a picture a model, of the first dialog; return each one's mean maximum attention to the message by turn.
 
-    All models read the same dialogs. A turn's figure is the mean over those that got there.
+    All models read the same dialogs, as many whole turns of each as fit all their contexts. A turn's figure is the mean over
+    those that got there. A model that runs elsewhere shows no attention and is passed over.
     """
     fit = (course for course in courses if course.script.instruction and course.replies and course.ended != "tag")
     told = list(islice(fit, settings.attention_dialogs))
     if not told:
         return {}
-    pictures: dict[str, Any] = {}
+    opened = ((name, local(open_chat_model(folder))) for name, folder in settings.models.items())
+    turns = {name: [turns_read(model, course, settings) for course in told] for name, model in opened if model}
+    told = [first_turns(course, min(most)) for course, most in zip(told, zip(*turns.values(), strict=True), strict=False)]
+    told = [course for course in told if course.replies]
+    if not told:
+        return {}
+    pictures: dict[str, Any] = {"names": np.array(list(turns))}
     by_turn = {}
-    for place, (name, folder) in enumerate(settings.models.items()):
-        model = open_chat_model(folder)
+    for place, name in enumerate(turns):
+        model = local(open_chat_model(settings.models[name]))
+        assert model is not None, "it was local a moment ago"
         read_by_it = [read_by(model, course, settings) for course in told]
-        pictures[f"picture{place}"] = read_by_it[0].picture
-        measured = [one.by_turn() for one in read_by_it]
-        turns = sorted({turn for one in measured for turn in one})
-        by_turn[name] = {str(turn): fmean(one[turn] for one in measured if turn in one) for turn in turns}
-    first = read_by_it[0]
-    pictures |= {"names": np.array(list(settings.models)), "system": np.array(first.system), "turns": first.turns}
+        first = read_by_it[0]
+        pictures |= {f"picture{place}": first.picture, f"system{place}": first.system, f"tokens{place}": len(first.turns)}
+        by_turn[name] = mean_by_turn([one.by_turn() for one in read_by_it])
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **pictures)
     atomic_write(stage_dir.path / PICTURES, buffer.getvalue())
     return by_turn
 
 
+def local(model: ChatModel) -> LocalChatModel | None:
+    """The model, where its attention can be looked at."""
+    return model if isinstance(model, LocalChatModel) else None
+
+
+def turns_read(model: LocalChatModel, course: Course, settings: ConsistencySettings) -> int:
+    """How many whole turns of a dialog a model's context holds."""
+    return turns_within(model.tokenizer, course.dialog(settings.slot), model.model.config.context_length)
+
+
+def first_turns(course: Course, turns: int) -> Course:
+    """The dialog up to the reply of turn `turns`."""
+    return replace(course, replies=course.replies[:turns], kept=course.kept[:turns])
+
+
 def read_by(model: LocalChatModel, course: Course, settings: ConsistencySettings) -> Attention:
     """The attention of one model within a dialog that may be another's."""
     dialog = course.dialog(settings.slot)
     return attention_of(model.model, model.tokenizer, dialog, course.script.instruction, settings.slot)
+
+
+def mean_by_turn(measured: Sequence[Mapping[int, float]]) -> dict[str, float]:
+    """Each turn's mean over the dialogs that got there."""
+    turns = sorted({turn for one in measured for turn in one})
+    return {str(turn): fmean(one[turn] for one in measured if turn in one) for turn in turns}

@@ -7,6 +7,7 @@ any other: stage sft mixes it with others by weight.
 
     dialogs.jsonl     to learn from: `"loss": "last"`
     scripts.jsonl     the user's messages and instructions of the same dialogs: what a control samples again
+    lists.yaml        what instructions were drawn from, held-out values too: `lists` of the check; none where none was drawn
     data/replies/     64 scripts a file, whole or not at all: a kill loses at most one
 
 Departures: the paper does not say whether replies that disobey are learnt from. Here each must keep the instruction, by rule
@@ -25,6 +26,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Literal, NamedTuple
 
+import yaml
 from pydantic import Field, model_validator
 
 from paddock.backends.open import open_chat_model, open_scorer
@@ -32,14 +34,15 @@ from paddock.errors import DataError
 from paddock.evaluate.obedience import Answered, Obedience, read_speaks
 from paddock.progress import say
 from paddock.protocols import ChatModel, Completion, Sampling, Scorer
-from paddock.run_dir import StageDir, hash_of, read_json_lines, remove_leftovers, write_json_lines
-from paddock.stages.instructions import ScriptSettings, lengths_up_to, prepared, read
+from paddock.run_dir import StageDir, atomic_write, hash_of, read_json_lines, remove_leftovers, write_json_lines
+from paddock.stages.instructions import ScriptSettings, instructed, lengths_up_to, lists_of, read
 from paddock.stages.replies import probability
 from paddock.text.chat_format import tag_in
+from paddock.text.constraint_values import known_and_new
 from paddock.text.dialog import Dialog
 from paddock.text.scripts import Script, as_dialog, as_sampled, message_rows
 
-DIALOGS, SCRIPTS = "dialogs.jsonl", "scripts.jsonl"
+DIALOGS, SCRIPTS, LISTS = "dialogs.jsonl", "scripts.jsonl", "lists.yaml"
 SCRIPTS_A_CHUNK = 64
 TAKEN = "taken"  # the fate of a reply that may be learnt from
 
@@ -92,8 +95,14 @@ def run(settings: GhostAttentionSettings, stage_dir: StageDir) -> dict[str, Any]
     Raises DataError where no reply is left to learn from.
     """
     sampler = Sampler.open(settings)
-    scripts, lists = prepared(settings, read(settings, lengths_up_to), lambda: sampler.model)
+    scripts = read(settings, lengths_up_to)
+    lists = lists_of(settings, scripts, lambda: sampler.model)
+    known, new = known_and_new(lists, settings.held_out_values)
+    scripts = instructed(scripts, {"": known}, settings.most_constraints, f"ghost attention {settings.seed}")
     scripts = cut(scripts, settings.cuts, settings.seed)
+    if lists:
+        content = yaml.safe_dump({kind: list(some) for kind, some in lists.items()}, allow_unicode=True)
+        atomic_write(stage_dir.path / LISTS, content)
     folder = stage_dir.data / "replies"
     if folder.exists():
         remove_leftovers(folder)
@@ -116,7 +125,8 @@ def run(settings: GhostAttentionSettings, stage_dir: StageDir) -> dict[str, Any]
         {"prompt": row["messages"][:-1], "answer": row["messages"][-1]["content"]} for row in dialogs[:24]
     )
     say(f"ghost-attention: {len(dialogs):,} dialogs to learn from in {stage_dir.path / DIALOGS}")
-    return {**figures_of(pairs, dialogs, fates), "lists": {kind: list(values) for kind, values in lists.items()}}
+    drawn = {"lists": {kind: list(some) for kind, some in known.items()}, "held_out_values": new}
+    return {**figures_of(pairs, dialogs, fates), **drawn}
 
 
 def cut(scripts: Sequence[Script], cuts: int | None, seed: int) -> list[Script]:

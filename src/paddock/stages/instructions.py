@@ -1,20 +1,26 @@
-"""Scripts as Ghost Attention and its check need them: as long as wanted, each under an instruction."""
+"""Scripts as Ghost Attention and its check need them: as long as wanted, each under an instruction.
+
+What one stage draws the other does not draw again: each salts its draws with its name, and of every list a share of the
+values is held out of training (`text.constraint_values`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
 from pydantic import Field
 
 from paddock.errors import DataError
+from paddock.evaluate.obedience import read_languages
+from paddock.progress import say
 from paddock.protocols import ChatModel, Sampling
 from paddock.settings import StageSettings
-from paddock.text.constraint_values import BUILT_IN, Values, read_values, values_in
+from paddock.text.constraint_values import BUILT_IN, Values, line_of, read_values, values_in
 from paddock.text.constraints import draw_constraints, instruction
 from paddock.text.dialog import Dialog, Message
-from paddock.text.readers import OnBadRow, Sources, read_scripts
+from paddock.text.readers import OnBadRow, ReadReport, Sources, read_scripts
 from paddock.text.scripts import Script, Slot
 
 BUILT_IN_LISTS, ASKED_LISTS = "built-in", "model"
@@ -42,6 +48,13 @@ class ScriptSettings(StageSettings):
         "figures that the model is asked for (paper 3.3); or a YAML file {kind: [value, ...]}",
     )
     most_constraints: int = Field(3, ge=1, description="of a drawn instruction (paper 3.3: combined at random)")
+    held_out_values: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="share of each list's values, by a hash, that ghost-attention never draws; consistency draws of both "
+        "sides and tells them apart: give both stages the same",
+    )
     slot: Slot = Field("system", description="where the first turn carries the instruction: its system message, or its head")
     vocabularies: str | None = Field(
         None, description="a JSON file of toy languages' words; None: fastText tells which language a reply is in"
@@ -60,14 +73,33 @@ class ScriptSettings(StageSettings):
 def read(settings: ScriptSettings, lengths: Callable[[int, int], Iterator[int]]) -> list[Script]:
     """The scripts of the data; where `turns` is set, joined to the `lengths` of that number and the seed.
 
-    Raises DataError where there is none.
+    Bad rows that are skipped are counted on stderr. Raises DataError where no script is left, and for a bad row where those
+    are not skipped: one whose constraint no reply could keep is bad.
     """
-    scripts = list(read_scripts(settings.data, seed=settings.seed, on_bad_row=settings.on_bad_row))
+    report = ReadReport()
+    rows = read_scripts(settings.data, seed=settings.seed, on_bad_row=settings.on_bad_row, report=report)
+    scripts = list(in_known_languages(rows, settings, report))
+    if report.skipped:
+        say(f"data: {report.summary()}")
     if settings.turns:
         scripts = list(joined(scripts, lengths(settings.turns, settings.seed)))
     if not scripts:
         raise DataError(settings.data[0].path, "there is no dialog in it")
     return scripts
+
+
+def in_known_languages(scripts: Iterable[Script], settings: ScriptSettings, report: ReadReport) -> Iterator[Script]:
+    """The scripts whose constraints ask for languages that the rule can tell. Raises DataError, or counts, for others."""
+    knows, mend = read_languages(settings.vocabularies)
+    for script in scripts:
+        unknown = [one.value for one in script.constraints if one.kind == "language" and not knows(one.value)]
+        if not unknown:
+            yield script
+        elif settings.on_bad_row == "skip":
+            report.skipped["a language that no rule can tell"] += 1
+            report.rows -= 1
+        else:
+            raise DataError(script.source, f'no rule can tell the language "{unknown[0]}"', field="constraints", mend=mend)
 
 
 def lengths_up_to(most: int, seed: int) -> Iterator[int]:
@@ -93,31 +125,41 @@ def joined(scripts: Iterable[Script], lengths: Iterator[int]) -> Iterator[Script
             begun = None
 
 
-def prepared(
-    settings: ScriptSettings, scripts: Sequence[Script], model: Callable[[], ChatModel]
-) -> tuple[list[Script], Values]:
-    """The scripts, each under an instruction, and the lists that were drawn from: none where no script lacks one."""
-    values = {} if all(script.instruction for script in scripts) else lists_of(settings, model)
-    return instructed(scripts, values, settings.most_constraints, settings.seed), values
+def instructed(scripts: Sequence[Script], groups: Mapping[str, Values], most: int, salt: str) -> list[Script]:
+    """The scripts, those without an instruction under one drawn from the lists of the `groups`, one group after another.
 
-
-def instructed(scripts: Sequence[Script], values: Values, most: int, seed: int) -> list[Script]:
-    """The scripts, those without an instruction under one drawn from `values`; each by its place and the seed alone."""
+    A draw depends on the script's place and on `salt` alone; its group's name joins the script's own.
+    """
     found = []
     for place, script in enumerate(scripts):
         if not script.instruction:
-            rng = Random(f"constraints {seed} {place}")
+            name, values = list(groups.items())[place % len(groups)]
+            rng = Random(f"constraints {salt} {place}")
             constraints = draw_constraints(rng, values, most)
-            script = replace(script, instruction=instruction(rng, constraints), constraints=constraints)  # noqa: PLW2901
+            group = ", ".join(filter(None, (script.group, name)))
+            script = replace(script, instruction=instruction(rng, constraints), constraints=constraints, group=group)  # noqa: PLW2901
         found.append(script if script.id is not None else replace(script, id=f"dialog-{place}"))
     return found
 
 
-def lists_of(settings: ScriptSettings, model: Callable[[], ChatModel]) -> Values:
-    """The lists to draw from. Raises DataError for a file that is none, and where a model has no list to tell."""
-    if settings.lists == BUILT_IN_LISTS:
-        return BUILT_IN
-    return {**BUILT_IN, **ask_lists(model())} if settings.lists == ASKED_LISTS else read_values(settings.lists)
+def lists_of(settings: ScriptSettings, scripts: Iterable[Script], model: Callable[[], ChatModel]) -> Values:
+    """The lists to draw from: none where every script has its instruction.
+
+    Raises DataError for a file that is none, for a language that the rule cannot tell, and where a model has no list to tell.
+    """
+    if all(script.instruction for script in scripts):
+        return {}
+    if settings.lists == ASKED_LISTS:
+        values: Values = {**BUILT_IN, **ask_lists(model())}
+    else:
+        values = BUILT_IN if settings.lists == BUILT_IN_LISTS else read_values(settings.lists)
+    knows, mend = read_languages(settings.vocabularies)
+    for place, language in enumerate(values.get("language", ())):
+        if not knows(language):
+            is_file = settings.lists not in (BUILT_IN_LISTS, ASKED_LISTS)
+            where, line = (settings.lists, line_of(settings.lists, "language", place)) if is_file else ("lists", None)
+            raise DataError(where, f'no rule can tell the language "{language}"', line=line, field="language", mend=mend)
+    return values
 
 
 def ask_lists(model: ChatModel) -> Values:

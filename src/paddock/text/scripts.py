@@ -11,6 +11,8 @@ from paddock.text.dialog import Dialog, Message
 from paddock.text.files import Row, RowError
 from paddock.text.rows import content_of, conversation_of
 
+CONSTRAINT_FORM = 'Write each as {"kind": "figure", "value": "Napoleon"}'
+
 Slot = Literal["system", "head"]
 """Where a dialog carries its instruction: in the system message, or at the head of the first user message."""
 
@@ -74,11 +76,18 @@ def _cuts(row: Row, turns: int) -> tuple[int, ...]:
 
 
 def _constraints(row: Row) -> tuple[Constraint, ...]:
-    try:
-        return tuple(Constraint.from_row(constraint) for constraint in row.get("constraints", ()))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        mend = 'Write each as {"kind": ..., "value": ...}'
-        raise RowError("no constraint", f"no constraint can be read ({error})", field="constraints", mend=mend) from None
+    """Those of the row. Raises RowError for one that cannot be read, or that no reply could keep."""
+    rows = row.get("constraints", [])
+    if not isinstance(rows, list):
+        raise RowError("no constraint", "a list of constraints was expected", field="constraints", mend=CONSTRAINT_FORM)
+    found = []
+    for place, constraint in enumerate(rows):
+        try:
+            found.append(Constraint.from_row(constraint))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            problem = f"no constraint can be read ({error})"
+            raise RowError("no constraint", problem, field=f"constraints[{place}]", mend=CONSTRAINT_FORM) from None
+    return tuple(found)
 
 
 def headed(asked: str, content: str) -> str:
