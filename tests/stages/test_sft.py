@@ -18,6 +18,7 @@ from paddock.stages.sft import SftSettings, plan, run
 from paddock.text.chat_format import encode_dialog
 from paddock.text.packing import TokenStore
 from paddock.text.readers import read_dialogs
+from paddock.text.rows import dialog_of
 from paddock.text.tokenizer import Tokenizer
 from paddock.train import loop
 
@@ -121,6 +122,28 @@ def test_a_plan_refuses_what_the_run_would(sft_values: dict) -> None:
 def test_overlong_dialogs_are_truncated_and_counted_where_asked(sft_values: dict, tmp_path: Path) -> None:
     results = run(settings(sft_values, context=64, overlong="truncate", samples=0), StageDir(tmp_path))
     assert results["data"]["truncated"] + results["data"]["left_out"] > 0
+
+
+def test_a_dialog_whose_last_answer_straddles_the_context_is_left_out_where_that_alone_bears_loss(
+    sft_values: dict, tmp_path: Path, capsys
+) -> None:
+    """Truncated, it would teach the beginning of an answer; one whose every answer bears loss is truncated."""
+    tokenizer = Tokenizer.load(Path(sft_values["model"]))
+    turn = [{"role": "user", "content": "What does Anna like?"}, {"role": "assistant", "content": "Anna likes apples."}]
+    straddling = {"messages": [*turn, *turn], "loss": "last"}
+    length = len(encode_dialog(tokenizer, dialog_of(straddling)).ids)
+    last = len(tokenizer.encode("Anna likes apples. ", eos=True))
+    for straddles in (1, last - 1):
+        folder = tmp_path / str(straddles)
+        folder.mkdir()
+        rows = [straddling, {"messages": [*turn, *turn]}, {"messages": turn, "loss": "last"}]
+        (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        changes = {"data": [str(folder / "data.jsonl")], "validation_share": 0, "keep": "last", "samples": 0}
+        wanted = settings(sft_values, context=length - 1 - straddles, overlong="truncate", **changes)
+        results = run(wanted, StageDir(folder / "sft"))
+        assert (results["data"]["left_out"], results["data"]["truncated"]) == (1, 1)
+        assert results["tokens"] == (2 * last - straddles) + last  # the truncated one's two answers, and the short one's
+        assert "1 dialogs bear no loss within" in capsys.readouterr().err
 
 
 def test_a_row_longer_than_the_models_context_is_refused(sft_values: dict) -> None:

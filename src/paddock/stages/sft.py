@@ -21,6 +21,7 @@ from pydantic import Field
 from paddock.errors import DataError
 from paddock.model.checkpoint import model_from, read_config
 from paddock.model.vocabulary import load_tokenizer
+from paddock.progress import say
 from paddock.run_dir import StageDir
 from paddock.stages.encoding import CorpusSettings, Rows, count_rows, dialog_rows, encode_rows
 from paddock.stages.training import finish, plan_figures
@@ -40,7 +41,8 @@ class SftSettings(CorpusSettings):
 
     validation_share: float = Field(0.02, ge=0, lt=1, description="share of the dialogs held out, by a hash of their prompt")
     overlong: Literal["refuse", "truncate"] = Field(
-        "refuse", description="stop at a dialog longer than context, or truncate and count it"
+        "refuse",
+        description="stop at a dialog longer than context, or truncate and count it; one whose loss is last is left out then",
     )
     model: str = Field(description="the folder of the model to fine-tune")
     batch_size: int = Field(64, ge=1, description="rows of a step, over all ranks (paper 3.1)")
@@ -79,6 +81,8 @@ def run(settings: SftSettings, stage_dir: StageDir) -> dict[str, Any]:
         model = build(model_from(settings.model), settings, ranks)
         train = packed(encoded.train, settings, context)
         validation = packed(encoded.validation, settings, context) if encoded.validation else None
+        if train.left_out and ranks.is_first:
+            say(f"data: {train.left_out:,} dialogs bear no loss within {context:,} tokens: left out")
         steps = steps_of(settings, train.steps_per_epoch)
         fitted = fit(model, train, settings, stage_dir, ranks, label="sft", steps=steps, validation=validation)
         prompts = [prompt_of(dialog) for dialog in islice(rows.held_out(), settings.samples)]
@@ -89,23 +93,30 @@ def run(settings: SftSettings, stage_dir: StageDir) -> dict[str, Any]:
 
 def rows_of(settings: SftSettings, tokenizer: Tokenizer, context: int) -> Rows[Dialog, TokenStore]:
     """The dialogs to learn from and to judge by."""
-    limit = context + 1 if settings.overlong == "refuse" else None
     return dialog_rows(
-        settings, read_dialogs, lambda dialogs: encode_within(tokenizer, dialogs, limit), tokenizer.vocab_size
+        settings,
+        read_dialogs,
+        lambda dialogs: encode_within(tokenizer, dialogs, context + 1, settings.overlong),
+        tokenizer.vocab_size,
     )
 
 
-def encode_within(tokenizer: Tokenizer, dialogs: Iterable[Dialog], limit: int | None) -> Iterator[Encoded]:
-    """`encode_dialogs`; raises DataError, naming the row, for a dialog of more than `limit` tokens. None: any length."""
+def encode_within(
+    tokenizer: Tokenizer, dialogs: Iterable[Dialog], limit: int, overlong: Literal["refuse", "truncate"]
+) -> Iterator[Encoded]:
+    """`encode_dialog` of each dialog, in order. One of more than `limit` tokens raises DataError, naming the row, or is to be
+    truncated; where its `loss` is "last" no token of it bears loss then: part of a last answer is not what it shows.
+    """
     dialogs, again = tee(dialogs)
     for dialog, encoded in zip(dialogs, encode_dialogs(tokenizer, again), strict=True):
-        if limit is not None and len(encoded.ids) > limit:
+        too_long = len(encoded.ids) > limit
+        if too_long and overlong == "refuse":
             raise DataError(
                 dialog.source,
                 f"the dialog has {len(encoded.ids):,} tokens, and {limit:,} is the most at context {limit - 1:,}",
                 mend="Raise context, or set overlong: truncate to cut such dialogs at their end and count them",
             )
-        yield encoded
+        yield Encoded(encoded.ids, [False] * len(encoded.ids)) if too_long and dialog.loss == "last" else encoded
 
 
 def prompt_of(dialog: Dialog) -> Dialog:
