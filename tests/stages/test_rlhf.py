@@ -20,6 +20,7 @@ from paddock.stages.preferences import Annotators
 from paddock.stages.rlhf import RlhfSettings, Versions, plan, run
 from paddock.text.comparisons import read_comparisons
 from paddock.text.dialog import Preference
+from paddock.text.readers import read_dialogs
 
 PARTS = ("rejection", "preferences", "reward-helpfulness", "reward-safety", "check")
 
@@ -171,6 +172,42 @@ def test_a_regression_stops_the_run_at_the_version_before(
     assert (results["version"], len(results["versions"])) == (0, 1)
     assert (stage_dir.model / "model.safetensors").read_bytes() == (tuned.model / "model.safetensors").read_bytes()
     assert not (stage_dir.path / "v1" / "reward-safety").exists()
+
+
+GHOST = {"turns": 2, "history": 0, "keep": "all", "max_new_tokens": 20, "cuts": 1}
+
+
+def test_from_the_third_version_on_each_learns_from_ghost_attention_of_the_one_before(values: dict, tmp_path: Path) -> None:
+    versions = Versions(settings(values, ghost_attention={**GHOST, "data": values["data"]}, ghost_attention_weight=2), tmp_path)
+    assert [versions.ghost_attention(n) is not None for n in (1, 2, 3, 4)] == [False, False, True, True]
+    assert versions.rejection(2).mixed == ()
+    for version in (3, 4):
+        sampling = versions.ghost_attention(version)
+        assert sampling.model == str(tmp_path / f"v{version - 1}" / "rejection" / "model")
+        assert sampling.reward == str(tmp_path / f"v{version - 1}" / "reward-helpfulness" / "model")
+        (mixed,) = versions.rejection(version).mixed
+        assert (mixed.path, mixed.weight) == (str(tmp_path / f"v{version}" / "ghost-attention" / "dialogs.jsonl"), 2)
+
+
+def test_a_version_with_ghost_attention_is_fine_tuned_on_its_dialogs_and_on_the_best_replies(
+    values: dict, dialogs: Path, tmp_path: Path
+) -> None:
+    wanted = settings(values, versions=1, ghost_attention={**GHOST, "data": [str(dialogs)]}, ghost_attention_from=1)
+    assert str(dialogs) in wanted.inputs()
+    stage_dir = StageDir(tmp_path / "rlhf")
+    (figures,) = run(wanted, stage_dir, Annotators(choose_shorter))["versions"]
+    selected, mixed = (
+        list(read_dialogs([stage_dir.path / "v1" / name])) for name in ("rejection/selected.jsonl", "ghost-attention/dialogs.jsonl")
+    )
+    assert figures["ghost_attention_dialogs"] == len(mixed) > 20
+    data = StageDir(stage_dir.path / "v1" / "rejection").read_results()["data"]
+    assert data["rows"] == len(selected) + len(mixed)
+    assert plan(wanted)["ghost_attention_replies_a_version"] >= len(mixed)
+
+
+def test_a_setting_of_ghost_attention_that_follows_from_the_version_is_refused(values: dict) -> None:
+    with pytest.raises(SettingsError, match="rlhf: ghost_attention: model follow from the version"):
+        settings(values, ghost_attention={**GHOST, "data": values["data"], "model": "x"})
 
 
 def test_a_wrong_setting_of_a_part_is_named_before_any_work(values: dict) -> None:

@@ -85,20 +85,21 @@ class RejectionSettings(SftSettings):
         le=1,
         description="sigmoid of the reward; a best reply below it, or an unsafe one, is not learnt from; None: all are",
     )
+    mixed: Sources = Field((), description="dialogs to learn from beside the replies: Ghost Attention's (paper 3.3)")
     overlong: Literal["refuse", "truncate"] = Field(
         "truncate", description="stop at a dialog longer than context, or truncate and count it"
     )
 
     def inputs(self) -> list[str]:
-        """The prompts, the models, and what earlier versions kept."""
+        """The prompts, the models, what earlier versions kept, and what is learnt from beside the replies."""
         folders = (self.model, self.base, self.helpfulness_reward, self.safety_reward, *self.earlier)
-        sources = (*self.data, *self.validation)
+        sources = (*self.data, *self.validation, *self.mixed)
         return list(dict.fromkeys([source.path for source in sources] + [folder for folder in folders if folder]))
 
     def fine_tuning(self, selected: Path) -> SftSettings:
         """The same settings, as those of fine-tuning the base checkpoint on the selected replies."""
         shared = {name: getattr(self, name) for name in SftSettings.model_fields}
-        return SftSettings(**{**shared, "model": self.base, "data": (Source(path=str(selected)),)})
+        return SftSettings(**{**shared, "model": self.base, "data": (Source(path=str(selected)), *self.mixed)})
 
 
 def plan(settings: RejectionSettings) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 Each version is made by the newest models, and is fine-tuned from the same checkpoint, that of supervised fine-tuning:
 
+    ghost-attention       from some version on: the newest policy samples dialogs whose first instruction holds (paper 3.3)
     rejection             the newest policy samples, the newest rewards rank, the best of all versions so far is learnt from
     preferences           replies of this version and of the one before are compared, by the annotators
     reward-helpfulness    both reward models are trained again, from this version, on all preferences so far
@@ -39,7 +40,9 @@ from paddock.run_dir import (
     within_run,
 )
 from paddock.settings import AnySettings, StageSettings, parse
-from paddock.stages import preferences, regression, rejection, reward
+from paddock.stages import ghost_attention, preferences, regression, rejection, reward
+from paddock.stages.ghost_attention import GhostAttentionSettings
+from paddock.stages.instructions import ScriptSettings
 from paddock.stages.preferences import FILES, Annotators, PreferencesSettings
 from paddock.stages.regression import CheckSettings
 from paddock.stages.rejection import RejectionSettings
@@ -82,6 +85,12 @@ class RlhfSettings(StageSettings):
     preferences: dict[str, Any] = Field(default_factory=dict, description="settings of preferences in each version")
     helpfulness: dict[str, Any] = Field(default_factory=dict, description="settings of reward, for the helpfulness model")
     safety: dict[str, Any] = Field(default_factory=dict, description="settings of reward, for the safety model")
+    ghost_attention: dict[str, Any] = Field(
+        default_factory=dict,
+        description="settings of ghost-attention, whose dialogs later versions learn from too; none: no version does",
+    )
+    ghost_attention_from: int = Field(3, ge=1, description="the first version that learns from them (paper 3.3: from V3 on)")
+    ghost_attention_weight: float = Field(1.0, gt=0, description="how many times an epoch shows each of them")
     stop_on_regression: bool = Field(
         False, description="end with the version before where a version is worse in either domain (p below 0.05)"
     )
@@ -91,6 +100,7 @@ class RlhfSettings(StageSettings):
     def _parts_can_be(self) -> RlhfSettings:
         versions = Versions(self, Path())
         versions.rejection(1)
+        versions.ghost_attention(self.ghost_attention_from)
         if not versions.preferences(1).held_out_share and not self.first_held_out_preferences:
             raise ValueError("reward models need pairs to be judged by: give first_held_out_preferences or a held_out_share")
         for domain in versions.domains:
@@ -98,7 +108,7 @@ class RlhfSettings(StageSettings):
         return self
 
     def inputs(self) -> list[str]:
-        """The prompts, the first preferences, the models, and the world of simulated annotators."""
+        """The prompts, the first preferences, the models, the world of simulated annotators, and Ghost Attention's data."""
         folders = (
             self.model,
             self.helpfulness_reward,
@@ -106,7 +116,9 @@ class RlhfSettings(StageSettings):
             None if self.annotators == FILES else self.annotators,
         )
         sources = (*self.data, *self.held_out, *self.first_preferences, *self.first_held_out_preferences)
-        return list(dict.fromkeys([source.path for source in sources] + [folder for folder in folders if folder]))
+        ghost = Versions(self, Path()).ghost_attention(self.ghost_attention_from)
+        scripts = ScriptSettings.inputs(ghost) if ghost else []
+        return list(dict.fromkeys([source.path for source in sources] + [folder for folder in folders if folder] + scripts))
 
 
 @dataclass(frozen=True)
@@ -135,10 +147,21 @@ class Versions:
             return self.settings.helpfulness_reward if domain == "helpfulness" else self.settings.safety_reward
         return str(self.part(version, f"reward-{domain}").model) if domain in self.domains else None
 
+    def ghost_attention(self, version: int) -> GhostAttentionSettings | None:
+        """How dialogs whose first instruction holds are sampled for a version; None where it does not learn from such."""
+        if not self.settings.ghost_attention or version < self.settings.ghost_attention_from:
+            return None
+        filled = {
+            "model": self.policy(version - 1),
+            "reward": self.reward_model("helpfulness", version - 1),
+            "seed": self._seed(version),
+        }
+        return fill(GhostAttentionSettings, self.settings.ghost_attention, filled, "ghost_attention")
+
     def rejection(self, version: int) -> RejectionSettings:
         """How a version is sampled, ranked and fine-tuned."""
         settings = self.settings
-        filled = {
+        filled: dict[str, Any] = {
             "data": settings.data,
             "model": self.policy(version - 1),
             "base": settings.model,
@@ -148,6 +171,9 @@ class Versions:
             "version": version,
             "seed": self._seed(version),
         }
+        if self.ghost_attention(version):
+            dialogs = self.part(version, "ghost-attention").path / ghost_attention.DIALOGS
+            filled["mixed"] = [Source(path=str(dialogs), weight=settings.ghost_attention_weight)]
         return fill(RejectionSettings, settings.rejection, filled, "rejection")
 
     def preferences(self, version: int) -> PreferencesSettings:
@@ -204,12 +230,14 @@ def plan(settings: RlhfSettings) -> dict[str, Any]:
     """How many prompts would be read in each version, and how many replies sampled."""
     refuse_shared_prompts(settings)
     prompts, held_out = (sum(1 for _ in read_prompts(sources)) for sources in (settings.data, settings.held_out))
-    replies = prompts * Versions(settings, Path()).rejection(1).replies
+    versions = Versions(settings, Path())
+    ghost = versions.ghost_attention(settings.ghost_attention_from)
     return {
         "versions": settings.versions,
         "prompts": prompts,
-        "replies_a_version": replies,
+        "replies_a_version": prompts * versions.rejection(1).replies,
         "held_out_prompts": held_out,
+        **({"ghost_attention_replies_a_version": ghost_attention.plan(ghost)["replies"]} if ghost else {}),
     }
 
 
@@ -260,8 +288,12 @@ def make_version(versions: Versions, version: int, annotators: Annotators, ranks
     def compare(folder: StageDir) -> dict[str, Any]:
         return regression.check(comparing, folder) if ranks.is_first else {}
 
-    selecting, preferring = versions.rejection(version), versions.preferences(version)
-    comparing = versions.check(version)
+    def sample_dialogs(folder: StageDir) -> dict[str, Any]:
+        return ghost_attention.run(ghost, folder) if ghost and ranks.is_first else {}
+
+    ghost, selecting = versions.ghost_attention(version), versions.rejection(version)
+    preferring, comparing = versions.preferences(version), versions.check(version)
+    dialogs = part("ghost-attention", ghost, sample_dialogs)["dialogs"] if ghost else 0
     selected = part("rejection", selecting, partial(rejection.run, selecting))
     gathered = part("preferences", preferring, gather)
     accuracy = {}
@@ -271,6 +303,7 @@ def make_version(versions: Versions, version: int, annotators: Annotators, ranks
     return {
         "version": version,
         **{name: selected[name] for name in ("temperature", "selected", "selected_by_version", "selected_reward")},
+        "ghost_attention_dialogs": dialogs,
         "comparisons": gathered["comparisons"],
         "allowed_accuracy": gathered["allowed_accuracy"],
         "reward_accuracy": accuracy,
