@@ -55,6 +55,10 @@ def test_the_operators_tell_the_compiler_the_truth() -> None:
     torch.library.opcheck(torch.ops.paddock.attention.default, (query, key, value, mask))
 
 
+def test_rows_that_hold_twenty_turns_of_the_miniature_are_suited() -> None:
+    assert suits_matmuls(torch.empty(1, 576, 2, 4, dtype=torch.bfloat16))
+
+
 def test_only_short_rows_in_bf16_on_a_cpu_are_suited() -> None:
     assert suits_matmuls(torch.empty(1, LONGEST, 2, 4, dtype=torch.bfloat16))
     assert not suits_matmuls(torch.empty(1, LONGEST + 1, 2, 4, dtype=torch.bfloat16))
