@@ -29,7 +29,7 @@ def draw_constraint(rng: Random, world: World, held_out: bool, kind: str | None 
 
 
 def fits(task: Task, constraint: Constraint) -> bool:
-    """Whether `task` can be answered under `constraint`, and briefly: twenty turns are to fit 512 tokens.
+    """Whether `task` can be answered under `constraint`, and briefly: twenty turns are to fit 576 tokens.
 
     Zindo has no words for trades and hobbies.
     """
