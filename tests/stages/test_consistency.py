@@ -142,7 +142,7 @@ def test_a_dialog_whose_first_turn_a_model_cannot_hold_is_left_out_of_attention(
     assert not (tmp_path / "attention.npz").exists()
 
 
-def test_a_model_that_shows_no_attention_is_passed_over(consistency_values: dict, tuned: StageDir, tmp_path: Path, monkeypatch):
+def test_a_model_that_shows_no_attention_is_passed_over(consistency_values: dict, tmp_path: Path, monkeypatch):
     opened = consistency.open_chat_model
     monkeypatch.setattr(consistency, "open_chat_model", lambda spec: object() if spec == "elsewhere" else opened(spec))
     wanted = settings(consistency_values, others={"far": "elsewhere"})

@@ -124,7 +124,7 @@ TOY = '{"vocabularies": {"Zindo": ["so"]}, "neutral": []}'
 @pytest.mark.parametrize(
     ("lists", "toy", "message"),
     [
-        ("language:\n- French\n- Klingon\n", False, r"lists\.yaml:3: field 'language': no rule .* \"Klingon\"\. Known are Arabic"),
+        ("language:\n- French\n- Klingon\n", False, r"lists\.yaml:3: field 'language': .* \"Klingon\"\. Known are Arabic"),
         ("language: [French]\n", True, r"lists\.yaml:1: .* \"French\"\. Known are those of .*toy\.json: Zindo"),
         (None, True, r"lists: field 'language': no rule can tell the language \"French\""),
     ],
@@ -147,7 +147,8 @@ def test_a_row_with_a_language_that_no_rule_can_tell_is_a_bad_row(tmp_path: Path
     ]
     write_json_lines(tmp_path / "data.jsonl", rows)
     values = {"data": [str(tmp_path / "data.jsonl")]}
-    with pytest.raises(DataError, match=r"data\.jsonl:2: field 'constraints': no rule can tell the language \"Klingon\"\. Known"):
+    problem = r"data\.jsonl:2: field 'constraints': no rule can tell the language \"Klingon\"\. Known"
+    with pytest.raises(DataError, match=problem):
         read(parse(ScriptSettings, values, "test"), lengths_up_to)
     (found,) = read(parse(ScriptSettings, {**values, "on_bad_row": "skip"}, "test"), lengths_up_to)
     assert found.constraints[0].value == "French"

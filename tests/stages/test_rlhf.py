@@ -178,7 +178,8 @@ GHOST = {"turns": 2, "history": 0, "keep": "all", "max_new_tokens": 20, "cuts": 
 
 
 def test_from_the_third_version_on_each_learns_from_ghost_attention_of_the_one_before(values: dict, tmp_path: Path) -> None:
-    versions = Versions(settings(values, ghost_attention={**GHOST, "data": values["data"]}, ghost_attention_weight=2), tmp_path)
+    wanted = settings(values, ghost_attention={**GHOST, "data": values["data"]}, ghost_attention_weight=2)
+    versions = Versions(wanted, tmp_path)
     assert [versions.ghost_attention(n) is not None for n in (1, 2, 3, 4)] == [False, False, True, True]
     assert versions.rejection(2).mixed == ()
     for version in (3, 4):
@@ -196,11 +197,11 @@ def test_a_version_with_ghost_attention_is_fine_tuned_on_its_dialogs_and_on_the_
     assert str(dialogs) in wanted.inputs()
     stage_dir = StageDir(tmp_path / "rlhf")
     (figures,) = run(wanted, stage_dir, Annotators(choose_shorter))["versions"]
-    selected, mixed = (
-        list(read_dialogs([stage_dir.path / "v1" / name])) for name in ("rejection/selected.jsonl", "ghost-attention/dialogs.jsonl")
-    )
+    first = stage_dir.path / "v1"
+    selected = list(read_dialogs([first / "rejection" / "selected.jsonl"]))
+    mixed = list(read_dialogs([first / "ghost-attention" / "dialogs.jsonl"]))
     assert figures["ghost_attention_dialogs"] == len(mixed) > 20
-    data = StageDir(stage_dir.path / "v1" / "rejection").read_results()["data"]
+    data = StageDir(first / "rejection").read_results()["data"]
     assert data["rows"] == len(selected) + len(mixed)
     assert plan(wanted)["ghost_attention_replies_a_version"] >= len(mixed)
 

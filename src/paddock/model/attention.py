@@ -1,11 +1,11 @@
 """Attention by plain matmuls, for short rows in bfloat16 on a CPU, where it beats PyTorch's fused kernel.
 
 Measured at 16 rows of 256 tokens, forward and backward, one thread with AVX512-bf16: 9.5 ms against 28.7 (4 heads over 2),
-20 ms against 58 (8 over 4). The longer the rows, the smaller the gain: causally at 16 rows of 576 tokens 84 ms against 90, at 8
-of 768 77 against 58; within segments, as in fine-tuning, 88 against 132 and 81 against 77 (4 heads over 2, a busier machine).
-The fused kernel saves memory, which long rows need: it keeps no scores. Here the probabilities are kept for the backward pass,
-2 H T bytes a token and layer. Scores are rounded to bfloat16 before the softmax, as in any unfused attention in bfloat16; the
-softmax itself runs in float32.
+20 ms against 58 (8 over 4). The longer the rows, the smaller the gain: causally at 16 rows of 576 tokens 84 ms against 90,
+at 8 of 768 77 against 58; within segments, as in fine-tuning, 88 against 132 and 81 against 77 (docs/log.md has more).
+The fused kernel saves memory, which long rows need: it keeps no scores. Here the probabilities are kept for the backward
+pass, 2 H T bytes a token and layer. Scores are rounded to bfloat16 before the softmax, as in any unfused attention in
+bfloat16; the softmax itself runs in float32.
 
 Shapes as in `transformer`; a group is the H / K = G query heads that share a key/value head.
 """

@@ -9,8 +9,8 @@ Dialogs without an instruction get one, of three groups in turn: values that tra
 did, and kinds that it never did (Figure 28). Rows that bring an instruction bring the name of their group too.
 
     dialogs/NAME.jsonl    every dialog, with a verdict a reply
-    attention.npz         Figure 10: a picture a local model, of one dialog, the same for all: as `model` answered it, as many
-                          whole turns as fit every model's context
+    attention.npz         Figure 10: a picture a local model, of one dialog, the same for all: as `model` answered it,
+                          and as many whole turns as fit every model's context
 """
 
 from __future__ import annotations

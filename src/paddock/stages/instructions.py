@@ -135,9 +135,9 @@ def instructed(scripts: Sequence[Script], groups: Mapping[str, Values], most: in
         if not script.instruction:
             name, values = list(groups.items())[place % len(groups)]
             rng = Random(f"constraints {salt} {place}")
-            constraints = draw_constraints(rng, values, most)
+            drawn = draw_constraints(rng, values, most)
             group = ", ".join(filter(None, (script.group, name)))
-            script = replace(script, instruction=instruction(rng, constraints), constraints=constraints, group=group)  # noqa: PLW2901
+            script = replace(script, instruction=instruction(rng, drawn), constraints=drawn, group=group)  # noqa: PLW2901
         found.append(script if script.id is not None else replace(script, id=f"dialog-{place}"))
     return found
 
@@ -145,7 +145,7 @@ def instructed(scripts: Sequence[Script], groups: Mapping[str, Values], most: in
 def lists_of(settings: ScriptSettings, scripts: Iterable[Script], model: Callable[[], ChatModel]) -> Values:
     """The lists to draw from: none where every script has its instruction.
 
-    Raises DataError for a file that is none, for a language that the rule cannot tell, and where a model has no list to tell.
+    Raises DataError for a file that is none, for a language that no rule can tell, and where a model has no list to tell.
     """
     if all(script.instruction for script in scripts):
         return {}

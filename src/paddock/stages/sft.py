@@ -42,7 +42,7 @@ class SftSettings(CorpusSettings):
     validation_share: float = Field(0.02, ge=0, lt=1, description="share of the dialogs held out, by a hash of their prompt")
     overlong: Literal["refuse", "truncate"] = Field(
         "refuse",
-        description="stop at a dialog longer than context, or truncate and count it; one whose loss is last is left out then",
+        description="stop at a dialog longer than context, or truncate and count it; one whose loss is last is left out",
     )
     model: str = Field(description="the folder of the model to fine-tune")
     batch_size: int = Field(64, ge=1, description="rows of a step, over all ranks (paper 3.1)")
@@ -104,8 +104,8 @@ def rows_of(settings: SftSettings, tokenizer: Tokenizer, context: int) -> Rows[D
 def encode_within(
     tokenizer: Tokenizer, dialogs: Iterable[Dialog], limit: int, overlong: Literal["refuse", "truncate"]
 ) -> Iterator[Encoded]:
-    """`encode_dialog` of each dialog, in order. One of more than `limit` tokens raises DataError, naming the row, or is to be
-    truncated; where its `loss` is "last" no token of it bears loss then: part of a last answer is not what it shows.
+    """`encode_dialog` of each dialog, in order. One of more than `limit` tokens raises DataError, naming the row, or is to
+    be truncated: then no token of it bears loss where its `loss` is "last", whose answer is learnt whole or not at all.
     """
     dialogs, again = tee(dialogs)
     for dialog, encoded in zip(dialogs, encode_dialogs(tokenizer, again), strict=True):

@@ -49,7 +49,7 @@ BUILT_IN: Values = {
 """The paper's three kinds. It asked its own model for hobbies and figures, so that the model knew them."""
 
 
-UNSEEN: Values = {form: ("",) for form in FORMS}
+UNSEEN: Values = dict.fromkeys(FORMS, ("",))
 """Kinds that no training shows (paper, Figure 28: a haiku, one sentence): what consistency draws beside the others."""
 
 
@@ -106,4 +106,5 @@ def _held_out(kind: str, values: Sequence[str], share: float) -> tuple[str, ...]
 def values_in(text: str) -> tuple[str, ...]:
     """The items of a list that a model wrote, a line each, in order and without repeats; lines of talk are passed over."""
     items = [LIST_MARK.sub("", line).strip(" .*") for line in text.splitlines() if LIST_MARK.match(line)]
-    return tuple(dict.fromkeys(item for item in items if len(item) <= LONGEST_VALUE and not problem_with_value("hobby", item)))
+    fine = (item for item in items if len(item) <= LONGEST_VALUE and not problem_with_value("hobby", item))
+    return tuple(dict.fromkeys(fine))
