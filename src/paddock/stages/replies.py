@@ -118,7 +118,8 @@ class Sampler:
 
     def score(self, replies: Sequence[tuple[Dialog, Sequence[int]]]) -> list[Scores]:
         """The scores of replies, each given by its prompt and its ids."""
-        sequences = [[*self.policy.encode(prompt), *ids] for prompt, ids in replies]
+        encoded = {prompt: self.policy.encode(prompt) for prompt in dict.fromkeys(prompt for prompt, _ in replies)}
+        sequences = [[*encoded[prompt], *ids] for prompt, ids in replies]
         rewards = self.rewards.score_ids(sequences, [is_tagged(prompt) for prompt, _ in replies])
         safety = [None] * len(sequences) if rewards.safety is None else rewards.safety.tolist()
         columns = (rewards.helpfulness.tolist(), safety, rewards.combined.tolist())
