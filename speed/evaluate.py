@@ -25,6 +25,7 @@ from irrCAC.raw import CAC
 
 from paddock.evaluate.agreement import agreement
 from paddock.evaluate.bradley_terry import bradley_terry
+from paddock.evaluate.ratings import code_ratings
 
 RATERS, CATEGORIES, MODELS = 5, 7, 50
 PEERS = ("irrCAC", "krippendorff", "evalica", "choix", "numpy", "pyarrow", "pandas", "scipy")
@@ -59,8 +60,10 @@ def race_irrcac(items: int, repeats: int) -> None:
     coded = ratings(items)
     frame = pd.DataFrame(coded.astype(float))
     seen = [float(k) for k in range(1, CATEGORIES + 1)]
+    once = code_ratings(coded, None)
     ways: Ways = {
         "Paddock": lambda: agreement(coded, "ac2", "quadratic"),
+        "Paddock, of Ratings": lambda: agreement(once, "ac2", "quadratic"),
         "irrCAC": lambda: CAC(frame, weights="quadratic", categories=seen, digits=15).gwet(),
     }
     theirs = ways["irrCAC"]()["est"]
