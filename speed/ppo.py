@@ -78,7 +78,7 @@ class Paddock:
         bench = ppo.set_up(settings, Ranks(0, 1, torch.device("cpu")))
         ids = prompt_ids()
         prompts = Prompts([Dialog((Message("user", ""),))] * len(ids), ids, [False] * len(ids))
-        never_ends = SimpleNamespace(eos_id=-1)
+        never_ends = SimpleNamespace(eos_id=-1, vocab_size=SHAPE["vocab_size"])
         self.bench = replace(bench, prompts=PromptData(prompts, prompts.take([]), 0, 0), tokenizer=never_ends)
         self.iterate, self.iteration = ppo.iterate, 0
         self.phases = dict.fromkeys(PHASES, 0.0)
