@@ -28,6 +28,18 @@ class Sampling:
     stop: tuple[str, ...] = ()
     seed: int = 0
 
+    def cut(self, text: str) -> str:
+        """`text` up to the first stop string."""
+        return text[: min((place for word in self.stop if (place := text.find(word)) >= 0), default=len(text))]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one request cost in tokens: those of the prompt that were read, and those of all its completions."""
+
+    read: int
+    written: int
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -35,7 +47,8 @@ class Completion:
 
     `token_ids` are the ids as sampled, the end token included where the model produced it, and those of a stop string that
     `text` leaves out. `log_probs` are of softmax(logits / temperature) before top-k and top-p cut it (of temperature 1 where
-    the choice is greedy): what training at that temperature works out for the same ids.
+    the choice is greedy): what training at that temperature works out for the same ids. `usage` is what an endpoint counted,
+    at the first completion of each request, and None elsewhere.
     """
 
     text: str
@@ -43,6 +56,7 @@ class Completion:
     log_probs: tuple[float, ...] | None = None
     finish_reason: Literal["stop", "length", "error"] = "stop"
     error: str | None = None
+    usage: Usage | None = None
 
 
 class ChatModel(Protocol):

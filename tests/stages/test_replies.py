@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddock.backends.open import open_scorer
+from paddock.backends.local import open_local_scorer
 from paddock.protocols import Sampling
 from paddock.run_dir import StageDir
 from paddock.stages.replies import PROMPTS_A_CHUNK, ReplyStore, Sampler, ScoredReply, Scores, best_of, probability
@@ -126,7 +126,9 @@ def test_rewards_are_those_of_the_sampled_ids(pretrained: StageDir, reward_folde
     for prompt, some in zip(prompts, sampler.replies(prompts, Sampling(n=3, max_new_tokens=6, seed=1)), strict=True):
         for reply in some:
             ids = [*encode_prompt(tokenizer, prompt), *reply.ids]
-            helpfulness, safety = (open_scorer(reward_folders[n]).score_ids([ids])[0] for n in ("helpfulness", "safety"))
+            helpfulness, safety = (
+                open_local_scorer(reward_folders[n]).score_ids([ids])[0] for n in ("helpfulness", "safety")
+            )
             combined = combined_reward(
                 torch.tensor([helpfulness]), torch.tensor([safety]), torch.tensor([prompt.domain == "safety"])
             )

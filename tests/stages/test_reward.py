@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from paddock.backends.open import best_device, open_scorer
+from paddock.backends.local import best_device, open_local_scorer
 from paddock.errors import DataError, SettingsError
 from paddock.evaluate.reward_accuracy import ScoredPair, accuracy_rows
 from paddock.model.checkpoint import load_reward_model, read_config
@@ -110,7 +110,7 @@ def test_what_is_saved_scores_as_it_did(trained):
 def test_a_model_is_saved_as_it_was_trained_where_scores_are_taken_in_bfloat16(
     reward_values: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paddock.backends.open.scoring_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr("paddock.backends.local.scoring_dtype", lambda device: torch.bfloat16)
     reward.run(parse(RewardSettings, {**reward_values, "epochs": 1}, "test"), StageDir(tmp_path))
     assert load_reward_model(tmp_path / "model").embedding.weight.dtype == torch.float32
 
@@ -178,10 +178,10 @@ def test_held_out_pairs_are_scored_by_the_saved_model_as_scorers_open_it(reward_
     opened = []
 
     def opening(folder, *precision):
-        opened.append(open_scorer(folder, *precision))
+        opened.append(open_local_scorer(folder, *precision))
         return opened[-1]
 
-    monkeypatch.setattr(reward, "open_scorer", opening)
+    monkeypatch.setattr(reward, "open_local_scorer", opening)
     results = reward.run(parse(RewardSettings, {**reward_values, "epochs": 1}, "test"), StageDir(tmp_path / "reward"))
     assert (opened[0].model.mean, opened[0].model.std) == (results["reward_mean"], results["reward_std"])
 

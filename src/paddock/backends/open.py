@@ -1,47 +1,69 @@
-"""Open whatever answers prompts, or scores answers, from its specification."""
+"""Open whatever answers prompts, or scores answers, from what names it (`spec`). Heavy packages are imported on the way."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from paddock.backends.configured import Configured
+from paddock.backends.spec import (
+    EndpointSpec,
+    LocalSpec,
+    ModelSpec,
+    RepliesSpec,
+    Spec,
+    TransformersSpec,
+    VllmSpec,
+    read_spec,
+)
+from paddock.errors import UnsupportedError
+from paddock.protocols import ChatModel, Scorer
 
-import torch
 
-from paddock.model.checkpoint import load_model, load_reward_model
-from paddock.model.generation import LocalChatModel
-from paddock.model.scoring import LocalScorer
-from paddock.model.vocabulary import load_tokenizer
+def open_chat_model(spec: Spec) -> ChatModel:
+    """The chat model that `spec` names, with its system prompt and its sampling where it has some.
 
-
-def best_device() -> torch.device:
-    """The accelerator where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def open_chat_model(folder: Path | str) -> LocalChatModel:
-    """The model in `folder`, with the tokenizer beside it, on the best device: float32 on a CPU, as stored elsewhere.
-
-    Raises CheckpointError where the folder holds no model or no tokenizer, or they do not fit.
+    Raises SettingsError or DataError for a spec that cannot be, MissingExtraError, and what opening raises: CheckpointError
+    for a folder without a model, PaddockError for a name that transformers does not know.
     """
-    device = best_device()
-    tokenizer = load_tokenizer(folder)
-    model = load_model(folder, torch.float32 if device.type == "cpu" else None, device)
-    return LocalChatModel(model.eval(), tokenizer, device)
+    read = read_spec(spec)
+    model = _opened(read)
+    return model if isinstance(read, RepliesSpec) else Configured.of(model, read.system_prompt, read.sampling)
 
 
-def scoring_dtype(device: torch.device) -> torch.dtype:
-    """What a reward model's trunk scores in: bfloat16 on a GPU that multiplies it, in half of the memory; else float32."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16
-    return torch.float32
+def _opened(spec: ModelSpec) -> ChatModel:
+    match spec:
+        case LocalSpec():
+            from paddock.backends.local import open_local_model
+
+            return open_local_model(spec.model)
+        case TransformersSpec():
+            from paddock.backends.transformers_model import TransformersChatModel
+
+            return TransformersChatModel.open(spec)
+        case EndpointSpec():
+            from paddock.backends.endpoint import Endpoint
+
+            return Endpoint(spec)
+        case VllmSpec():
+            from paddock.backends.vllm_model import VllmChatModel
+
+            return VllmChatModel.open(spec)
+        case RepliesSpec():
+            from paddock.backends.ready_replies import ReadyReplies
+
+            return ReadyReplies.read(spec.replies)
 
 
-def open_scorer(folder: Path | str, dtype: torch.dtype | None = None) -> LocalScorer:
-    """The reward model in `folder`, with the tokenizer beside it, on the best device; its trunk in `dtype`.
+def open_scorer(spec: Spec) -> Scorer:
+    """The scorer that `spec` names: a reward model's folder, or a sequence classifier of transformers.
 
-    None: as `scoring_dtype` says. The head is float32 always.
-    Raises CheckpointError where the folder holds no reward model or no tokenizer, or they do not fit.
+    Raises UnsupportedError for a spec of another kind, and otherwise as `open_chat_model`.
     """
-    device = best_device()
-    tokenizer = load_tokenizer(folder)
-    model = load_reward_model(folder, dtype or scoring_dtype(device), device)
-    return LocalScorer(model.eval(), tokenizer)
+    read = read_spec(spec)
+    if isinstance(read, LocalSpec):
+        from paddock.backends.local import open_local_scorer
+
+        return open_local_scorer(read.model)
+    if isinstance(read, TransformersSpec):
+        from paddock.backends.transformers_model import TransformersScorer
+
+        return TransformersScorer.open(read)
+    raise UnsupportedError(f"a model of kind {read.kind} scores nothing: a scorer is of kind local or transformers")

@@ -70,9 +70,9 @@ def chat(model: ModelFolder, seed: Seed = None, set_: Set = None, as_json: AsJso
     """Talk to a model: at a prompt, or a line of standard input a turn. Sampling is set with --set, as in temperature=0."""
     options = {} if seed is None else {"seed": seed}
     settings = parse(ChatSettings, assign(options, set_ or []), "paddock chat")
-    from paddock.backends.open import open_chat_model
+    from paddock.backends.local import open_local_model
 
-    conversation = Conversation(open_chat_model(model), settings, [])
+    conversation = Conversation(open_local_model(model), settings, [])
     conversation.begin(settings.system)
     if sys.stdin.isatty() and not as_json:
         talk(conversation)

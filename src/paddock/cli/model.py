@@ -29,12 +29,12 @@ def perplexity(
     as_json: AsJson = False,
 ) -> None:
     """Score documents: tokens, loss (nats a token), perplexity, bits per byte."""
-    from paddock.backends.open import open_chat_model
+    from paddock.backends.local import open_local_model
     from paddock.evaluate.perplexity import perplexity as score
     from paddock.text.readers import read_documents
 
     documents = read_documents(files)
-    opened = open_chat_model(model)
+    opened = open_local_model(model)
     show(asdict(score(opened.model, opened.tokenizer, documents, ", ".join(files))), as_json)
 
 

@@ -301,7 +301,7 @@ class LocalChatModel:
             [Completion("", finish_reason="error", error=self._problem(ids)) for _ in range(sampling.n)] for ids in encoded
         ]
         for number, samples in zip(fitting, generated, strict=True):
-            completions[number] = [self._completion(prompts[number], encoded[number], g, sampling.stop) for g in samples]
+            completions[number] = [self._completion(prompts[number], encoded[number], g, sampling) for g in samples]
         return completions
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
@@ -318,7 +318,7 @@ class LocalChatModel:
         for token in stream(self.model, ids, sampling, self.tokenizer.eos_id, self.tokenizer.vocab_size):
             sampled.append(token)
             ends = finished(sampled)
-            text = self._text(prompt, ids, sampled, sampling.stop)
+            text = self._text(prompt, ids, sampled, sampling)
             if ends:
                 break
             safe = _sure_length(text, sampling.stop)
@@ -360,26 +360,21 @@ class LocalChatModel:
             return None
         return f"the prompt has {len(ids)} tokens, and the model's context of {context} leaves no room for an answer"
 
-    def _completion(self, prompt: Prompt, prompt_ids: list[int], generated: Generated, stop: tuple[str, ...]) -> Completion:
-        text = self._text(prompt, prompt_ids, list(generated.token_ids), stop)
+    def _completion(self, prompt: Prompt, prompt_ids: list[int], generated: Generated, sampling: Sampling) -> Completion:
+        text = self._text(prompt, prompt_ids, list(generated.token_ids), sampling)
         return Completion(text, generated.token_ids, generated.log_probs, generated.finish_reason)
 
-    def _text(self, prompt: Prompt, prompt_ids: list[int], sampled: list[int], stop: tuple[str, ...]) -> str:
+    def _text(self, prompt: Prompt, prompt_ids: list[int], sampled: list[int], sampling: Sampling) -> str:
         """The text of sampled ids up to a stop string: an answer is stripped, a continuation joins on to its prompt."""
         if isinstance(prompt, Dialog):
-            return _cut(self.tokenizer.decode(sampled), stop).strip()
+            return sampling.cut(self.tokenizer.decode(sampled)).strip()
         start = len(self.tokenizer.decode(prompt_ids))
-        return _cut(self.tokenizer.decode(prompt_ids + sampled)[start:], stop)
+        return sampling.cut(self.tokenizer.decode(prompt_ids + sampled)[start:])
 
     def _stop_finder(self, stop: tuple[str, ...]) -> Callable[[list[int]], bool]:
         """Whether ids end in a stop string. Every id but BOS and EOS is at least a byte, so the last few ids tell."""
         tail = max((len(text.encode()) for text in stop), default=0) + 4
         return lambda ids: any(text in self.tokenizer.decode(ids[-tail:]) for text in stop)
-
-
-def _cut(text: str, stop: tuple[str, ...]) -> str:
-    """`text` up to the first stop string."""
-    return text[: min((place for word in stop if (place := text.find(word)) >= 0), default=len(text))]
 
 
 def _sure_length(text: str, stop: tuple[str, ...]) -> int:

@@ -26,6 +26,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from paddock.backends.open import open_chat_model
+from paddock.backends.spec import spec_inputs
 from paddock.errors import DataError
 from paddock.evaluate.attention import Attention, attention_of, turns_within
 from paddock.evaluate.consistency import Course, figures, follow
@@ -47,7 +48,7 @@ SAMPLES = 8  # dialogs a model
 class ConsistencySettings(ScriptSettings):
     """Which models, beside each other, and on which dialogs."""
 
-    model: str = Field(description="the folder of the model to check")
+    model: str = Field(description="the model to check: a folder or a spec")
     name: str = Field("model", description="what the report calls it")
     others: dict[str, str] = Field(
         default_factory=dict, description="models to stand beside it, by name: the baseline, a control"
@@ -74,7 +75,8 @@ class ConsistencySettings(ScriptSettings):
 
     def inputs(self) -> list[str]:
         """The dialogs, and the models."""
-        return list(dict.fromkeys([*super().inputs(), *self.models.values()]))
+        models = [path for spec in self.models.values() for path in spec_inputs(spec)]
+        return list(dict.fromkeys([*super().inputs(), *models]))
 
 
 def plan(settings: ConsistencySettings) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from paddock.backends.open import open_chat_model
+from paddock.backends.spec import spec_inputs
 from paddock.errors import DataError
 from paddock.miniature import evaluation
 from paddock.miniature.evaluation import GradedReply, evaluate, grade_reply
@@ -37,7 +38,7 @@ TRUTHS = {"helpfulness": "true_helpfulness", "violations": "violations", "false_
 class EvaluateWorldSettings(StageSettings):
     """Which model or whose replies, and which world."""
 
-    model: str | None = Field(None, description="the folder of the model to grade")
+    model: str | None = Field(None, description="the model to grade: a folder or a spec")
     replies: str | None = Field(
         None, description="instead of a model: the folder held_out/ of a stage ppo, whose replies are graded step by step"
     )
@@ -59,8 +60,8 @@ class EvaluateWorldSettings(StageSettings):
 
     def inputs(self) -> list[str]:
         """The model or the replies, the rewards that choose, and the world."""
-        folders = (self.model, self.replies, self.helpfulness_reward, self.safety_reward, self.data)
-        return [path for path in folders if path]
+        folders = (self.replies, self.helpfulness_reward, self.safety_reward, self.data)
+        return [*(spec_inputs(self.model) if self.model else []), *(path for path in folders if path)]
 
 
 def plan(settings: EvaluateWorldSettings) -> dict[str, Any]:

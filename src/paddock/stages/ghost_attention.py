@@ -29,7 +29,8 @@ from typing import Any, Literal, NamedTuple
 import yaml
 from pydantic import Field, model_validator
 
-from paddock.backends.open import open_chat_model, open_scorer
+from paddock.backends.local import open_local_model, open_local_scorer
+from paddock.backends.open import open_chat_model
 from paddock.errors import DataError
 from paddock.evaluate.obedience import Answered, Obedience, read_speaks
 from paddock.progress import say
@@ -161,8 +162,8 @@ class Sampler:
         """Open the models. Raises CheckpointError where a folder holds none."""
         judge = open_chat_model(settings.judge) if settings.judge else None
         obedience = Obedience(read_speaks(settings.vocabularies), judge)
-        reward = open_scorer(settings.reward) if settings.reward else None
-        return Sampler(settings, open_chat_model(settings.model), obedience, reward)
+        reward = open_local_scorer(settings.reward) if settings.reward else None
+        return Sampler(settings, open_local_model(settings.model), obedience, reward)
 
     def sample(self, scripts: Sequence[Script], chunk: int) -> list[dict[str, Any]]:
         """Reply to `scripts`, all of them a turn at a time, as far as replies can be learnt from: a row a script."""

@@ -12,6 +12,7 @@ from random import Random
 
 from pydantic import Field
 
+from paddock.backends.spec import spec_inputs
 from paddock.errors import DataError
 from paddock.evaluate.obedience import read_languages
 from paddock.progress import say
@@ -59,7 +60,9 @@ class ScriptSettings(StageSettings):
     vocabularies: str | None = Field(
         None, description="a JSON file of toy languages' words; None: fastText tells which language a reply is in"
     )
-    judge: str | None = Field(None, description="the folder of a model that judges what no rule can; None: it is undecided")
+    judge: str | None = Field(
+        None, description="the chat model, a folder or a spec, that judges what no rule can; None: it is undecided"
+    )
     max_new_tokens: int = Field(256, ge=1, description="tokens of a reply, at most")
     on_bad_row: OnBadRow = Field("error", description="stop at a bad row, or skip and count it")
     seed: int = Field(0, ge=0, description="of lengths, constraints, and replies")
@@ -67,7 +70,8 @@ class ScriptSettings(StageSettings):
     def inputs(self) -> list[str]:
         """The dialogs, lists, vocabularies, and the judge."""
         lists = None if self.lists in (BUILT_IN_LISTS, ASKED_LISTS) else self.lists
-        return [source.path for source in self.data] + [path for path in (lists, self.vocabularies, self.judge) if path]
+        judge = spec_inputs(self.judge) if self.judge else []
+        return [source.path for source in self.data] + [path for path in (lists, self.vocabularies, *judge) if path]
 
 
 def read(settings: ScriptSettings, lengths: Callable[[int, int], Iterator[int]]) -> list[Script]:

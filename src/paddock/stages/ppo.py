@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paddock.backends.open import open_scorer
+from paddock.backends.local import open_local_scorer
 from paddock.errors import SettingsError, TrainingError
 from paddock.model.checkpoint import model_from, value_model_from
 from paddock.model.generation import generate
@@ -100,7 +100,7 @@ def set_up(settings: PpoSettings, ranks: Ranks) -> Bench:
     tokens = settings.iterations * settings.batch_size * settings.max_new_tokens
     models = make_ready(policy, reference, value, settings, ranks, tokens=tokens, shared_layers=settings.shared_layers)
     rewards = open_rewards(settings.helpfulness_reward, settings.safety_reward)
-    unseen = open_scorer(settings.unseen_reward) if settings.unseen_reward else None
+    unseen = open_local_scorer(settings.unseen_reward) if settings.unseen_reward else None
     return Bench(settings, ranks, tokenizer, prompts, rewards, unseen, models)
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from paddock.backends.open import best_device, scoring_dtype
+from paddock.backends.local import best_device, scoring_dtype
 from paddock.errors import SettingsError
 from paddock.model.checkpoint import read_config
 from paddock.model.config import ModelConfig

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, PositiveFloat, model_validator
 
-from paddock.backends.open import open_chat_model
+from paddock.backends.local import open_local_model
 from paddock.errors import DataError, PaddockError
 from paddock.model.vocabulary import load_tokenizer
 from paddock.progress import say
@@ -240,7 +240,7 @@ def _replies(
     folder: str, prompts: Sequence[Dialog], temperatures: Sequence[float], settings: PreferencesSettings, side: int
 ) -> list[Completion]:
     """The reply of the model in `folder` to each prompt, at that prompt's temperature."""
-    model, replies = open_chat_model(folder), {}
+    model, replies = open_local_model(folder), {}
     for temperature in sorted(set(temperatures)):
         places = [place for place, its_own in enumerate(temperatures) if its_own == temperature]
         sampling = Sampling(

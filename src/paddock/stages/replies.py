@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from paddock.backends.open import open_chat_model
+from paddock.backends.local import open_local_model
 from paddock.model.generation import LocalChatModel
 from paddock.protocols import Sampling
 from paddock.run_dir import hash_of, read_json_lines, remove_leftovers, write_json_lines
@@ -100,7 +100,7 @@ class Sampler:
     @staticmethod
     def open(policy: str, helpfulness_reward: str, safety_reward: str | None) -> Sampler:
         """Open the models in three folders. Raises CheckpointError where one holds none."""
-        return Sampler(open_chat_model(policy), open_rewards(helpfulness_reward, safety_reward))
+        return Sampler(open_local_model(policy), open_rewards(helpfulness_reward, safety_reward))
 
     def replies(self, prompts: Sequence[Dialog], sampling: Sampling) -> list[list[ScoredReply]]:
         """`sampling.n` replies to each prompt, scored, in the prompts' order; none where a prompt leaves no room for one."""

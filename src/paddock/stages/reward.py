@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from paddock.backends.open import best_device, open_scorer
+from paddock.backends.local import best_device, open_local_scorer
 from paddock.errors import SettingsError, did_you_mean
 from paddock.evaluate.reward_accuracy import OVERALL, ScoredPair, accuracy_rows, calibration, reward_statistics
 from paddock.evaluate.reward_baselines import RULES, baseline_rows, fit_rules
@@ -278,7 +278,7 @@ def judge(
 
     The mean and the deviation of the scores on the model's own domain are saved with it; all pairs go to `samples.jsonl`.
     """
-    scorer = open_scorer(stage_dir.model, torch.float32)  # it is saved again, with its statistics
+    scorer = open_local_scorer(stage_dir.model, torch.float32)  # it is saved again, with its statistics
     with torch.autocast(best_device().type, precision, enabled=precision != torch.float32):
         pairs = held_out_pairs(scorer, rows, context)
     stage_dir.write_samples(sample_row(pair, preference) for pair, preference in pairs)

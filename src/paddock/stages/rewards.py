@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paddock.backends.open import open_scorer
+from paddock.backends.local import open_local_scorer
 from paddock.errors import SettingsError
 from paddock.model.checkpoint import read_any_config, read_config
 from paddock.model.scoring import LocalScorer
@@ -97,7 +97,7 @@ class RewardFunction:
 
 def open_rewards(helpfulness: Path | str, safety: Path | str | None) -> RewardFunction:
     """The reward models in two folders, with their scales. Raises CheckpointError where one holds none."""
-    scorers = open_scorer(helpfulness), None if safety is None else open_scorer(safety)
+    scorers = open_local_scorer(helpfulness), None if safety is None else open_local_scorer(safety)
     return RewardFunction(*scorers, *(scale_of(scorer) if scorer else AS_IT_IS for scorer in scorers))
 
 

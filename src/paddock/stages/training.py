@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from paddock.backends.open import best_device, open_chat_model
+from paddock.backends.local import best_device, open_local_model
 from paddock.model.checkpoint import save_model
 from paddock.model.config import ModelConfig
 from paddock.model.size import count_parameters, saved_elements
@@ -46,7 +46,7 @@ def finish(
     """Save the model with its tokenizer, and what it answers to `prompts`. Every rank must call it; the first one writes."""
     save_whole(fitted.setup, config, tokenizer, stage_dir)
     if fitted.setup.ranks.is_first and prompts:
-        answers = open_chat_model(stage_dir.model).complete(prompts, SAMPLING)
+        answers = open_local_model(stage_dir.model).complete(prompts, SAMPLING)
         stage_dir.write_samples(
             {"prompt": shown(prompt), "answer": answer[0].text} for prompt, answer in zip(prompts, answers, strict=True)
         )

@@ -101,9 +101,9 @@ class RewardClassifier:
     """A Paddock reward model of safety: a line is as toxic as its score, as an answer, is unlikely to be preferred."""
 
     def __init__(self, folder: str) -> None:
-        from paddock.backends.open import open_scorer
+        from paddock.backends.local import open_local_scorer
 
-        self.scorer = open_scorer(folder)
+        self.scorer = open_local_scorer(folder)
         self.folder = folder
 
     @property
