@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from paddock import catalog
 from paddock.catalog import find_annotators
 from paddock.errors import DataError, PaddockError, SettingsError
+from paddock.recipe import build_recipe, run_step
 from paddock.run_dir import StageDir, read_json_lines
 from paddock.settings import parse
 from paddock.stages import regression
@@ -172,6 +174,37 @@ def test_a_regression_stops_the_run_at_the_version_before(
     assert (results["version"], len(results["versions"])) == (0, 1)
     assert (stage_dir.model / "model.safetensors").read_bytes() == (tuned.model / "model.safetensors").read_bytes()
     assert not (stage_dir.path / "v1" / "reward-safety").exists()
+    assert results["stopped_by_regression"] is True
+    assert (stage_dir.path / "reward-helpfulness").resolve() == Path(values["helpfulness_reward"]).resolve()
+
+
+def test_a_recipe_that_stops_on_a_regression_has_its_results_and_goes_on_from_the_version_before(
+    values: dict, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        regression, "check", lambda _, folder: (folder.write_samples([]), {"domains": {}, "regressed": True})[1]
+    )
+    monkeypatch.setattr(catalog, "find_annotators", lambda *_: Annotators(choose_shorter))
+    after = {"model": "${rlhf}/model", "helpfulness_reward": "${rlhf}/reward-helpfulness", "best_of": 2}
+    stages = {
+        "rlhf": {**values, "stop_on_regression": True, "safety_reward": None},
+        "evaluate": {"stage": "evaluate-world", "data": str(world), **after},
+    }
+    recipe = build_recipe({"name": "test", "stages": stages}, tmp_path / "run", "test")
+    results = run_step(recipe.steps[0])
+    stored = json.loads((tmp_path / "run" / "rlhf" / "results.json").read_text())
+    assert stored == results
+    assert (stored["version"], stored["stopped_by_regression"]) == (0, True)
+    assert (tmp_path / "run" / "rlhf" / "stage.json").exists()
+    assert recipe.steps[1].inputs()  # all that follows finds what it reads
+
+
+def test_the_newest_reward_models_stand_in_a_place_of_their_own(made: tuple[StageDir, dict]) -> None:
+    for domain in ("helpfulness", "safety"):
+        newest = made[0].path / f"reward-{domain}"
+        assert newest.resolve() == (made[0].path / "v2" / f"reward-{domain}" / "model").resolve()
+        assert not newest.readlink().is_absolute()
+    assert made[1]["stopped_by_regression"] is False
 
 
 GHOST = {"turns": 2, "history": 0, "keep": "all", "max_new_tokens": 20, "cuts": 1}

@@ -9,7 +9,9 @@ Each version is made by the newest models, and is fine-tuned from the same check
     reward-safety
     check                 both versions' replies to held-out prompts, under the fresh rewards, in paired tests
 
-A part is a stage in a sub-folder, `v1/rejection`; a complete one is skipped, a broken one goes on where it was killed.
+A part is a stage in a sub-folder, `v1/rejection`; a complete one is skipped, a broken one goes on where it was killed. At
+the end `model/`, `reward-helpfulness` and `reward-safety` are the last version's, whichever that is: a run may end early,
+where a version has regressed, and what follows in a recipe goes on from the version before.
 Prompts of both domains are learnt from together: adversarial ones are those of domain safety, which the safety reward ranks.
 
 Departures: the paper's versions up to V3 learnt from their own samples alone, and forgot; here the best of all versions is
@@ -18,6 +20,7 @@ learnt from the first on. PPO on top of the last version is a stage of its own.
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -248,20 +251,31 @@ def run(settings: RlhfSettings, stage_dir: StageDir, annotators: Annotators) -> 
     DataError, before any work, where a held-out prompt is one to learn from.
     """
     refuse_shared_prompts(settings)
-    versions, figures, last = Versions(settings, stage_dir.path), [], 0
+    versions, figures, last, stopped = Versions(settings, stage_dir.path), [], 0, False
     with processes() as ranks:
         for version in range(1, settings.versions + 1):
             figures.append(make_version(versions, version, annotators, ranks))
             if settings.stop_on_regression and figures[-1]["check"]["regressed"]:
                 say(f"rlhf: version {version} is worse than the one before: stopped")
+                stopped = True
                 break
             last = version
         if ranks.is_first:
             with atomic_folder(stage_dir.model) as temporary:
                 shutil.copytree(model_folder(versions.policy(last)), temporary, dirs_exist_ok=True)
+            for domain in versions.domains:
+                link(stage_dir.path / f"reward-{domain}", Path(str(versions.reward_model(domain, last))))
             stage_dir.write_samples(read_json_lines(versions.part(len(figures), "check").samples_file))
         ranks.wait()
-    return {"version": last, "versions": figures}
+    return {"version": last, "stopped_by_regression": stopped, "versions": figures}
+
+
+def link(place: Path, target: Path) -> None:
+    """Let `place` name the folder `target` from now on, relative to it, so that both can be moved together."""
+    temporary = place.with_name(f".{place.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, place.parent))
+    temporary.replace(place)
 
 
 def refuse_shared_prompts(settings: RlhfSettings) -> None:
