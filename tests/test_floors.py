@@ -14,7 +14,7 @@ SOURCE = Path(paddock.__file__).parent
 # Top floor first. A name is a module or a folder of `paddock`; those on one floor know nothing of each other.
 FLOORS = (
     ("errors",),
-    ("statistics", "run_dir", "progress", "settings"),
+    ("statistics", "run_dir", "journal", "progress", "settings"),
     ("text",),
     ("protocols",),
     ("miniature", "model"),
@@ -32,6 +32,7 @@ LIGHT = (
     "errors",
     "statistics",
     "run_dir",
+    "journal",
     "progress",
     "settings",
     "text",
