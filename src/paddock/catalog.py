@@ -123,6 +123,12 @@ def _evaluate_world() -> Stage:
     return Stage(evaluate_world.EvaluateWorldSettings, evaluate_world.plan, evaluate_world.run)
 
 
+def _judge() -> Stage:
+    from paddock.stages import judge
+
+    return Stage(judge.JudgeSettings, judge.plan, judge.run)
+
+
 STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when asked for, so that light commands start fast
     "world": _world,
     "corpus": _corpus,
@@ -137,6 +143,7 @@ STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when a
     "ghost-attention": _ghost_attention,
     "consistency": _consistency,
     "evaluate-world": _evaluate_world,
+    "judge": _judge,
 }
 STAGES = tuple(STAGE_LOADERS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -144,21 +145,25 @@ def compare(
     if as_json:
         show(result, as_json)
         return
+    show_comparison(result, [f"drawn: {plot}"] if plot else [])
+
+
+def show_comparison(result: Mapping[str, Any], notes: Sequence[str] = ()) -> None:
+    """Print the shares of every pair and group, and strengths where there are some."""
     rows = [_share_cells(row) for row in _rows(result)]
     columns = ("pair", "group", "win", "tie", "loss", "without ties", "p", "prompts")
-    show_table(rows, (*columns, "prompts_for_width") if width else columns)
+    show_table(rows, (*columns, "prompts_for_width") if any("prompts_for_width" in row for row in rows) else columns)
     if strengths := result.get("strengths"):
         print()
         show_table(strengths, ("model", "strength", "se", "lower", "upper"))
-    notes = [result["note"]] if result.get("note") else []
-    _show_notes([*notes, *([f"drawn: {plot}"] if plot else [])])
+    _show_notes([*([result["note"]] if result.get("note") else []), *notes])
 
 
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",")) if text else ()
 
 
-def _rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every pair, followed by its groups."""
     groups = result.get("groups", [])
     sides = ("first", "second")

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from paddock.cli import chat, corpus, evaluate, model, recipe, stage, tokenizer
+from paddock.cli import chat, corpus, evaluate, judge, model, recipe, stage, tokenizer
 from paddock.errors import PaddockError
 
 INTERRUPTED = 130
@@ -35,6 +35,8 @@ app.command("inspect", rich_help_panel="Models")(model.inspect)
 app.command("convert", rich_help_panel="Models")(model.convert)
 app.command("agreement", rich_help_panel="Ratings")(evaluate.agreement)
 app.command("compare", rich_help_panel="Ratings")(evaluate.compare)
+app.command("judge", rich_help_panel="Ratings")(judge.judge)
+app.command("reward-human", rich_help_panel="Ratings")(stage.command("reward-human", stage.REWARD_HUMAN, without=("model",)))
 app.command("report", rich_help_panel="Recipes")(recipe.report)
 
 

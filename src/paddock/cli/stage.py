@@ -57,19 +57,24 @@ def command(kind: str, about: str, without: Collection[str] = ()) -> Callable[..
 
 
 def run_stage(kind: str, out: Path, values: dict[str, Any], dry_run: bool, as_json: bool) -> None:
-    """Plan the stage `kind`, or do it in the folder `out`."""
+    """Plan the stage `kind`, or do it in the folder `out`, and print what came of it."""
+    results = done(kind, out, values, dry_run)
+    if results is not None:
+        show(results, as_json)
+
+
+def done(kind: str, out: Path, values: dict[str, Any], dry_run: bool) -> dict[str, Any] | None:
+    """The plan of the stage `kind`, or its results once it is done in `out`; None in all processes but the first."""
     stage = find_stage(kind)
     field, data = stage.settings.model_fields.get("data"), values.get("data")
     if field is not None and field.annotation is str and isinstance(data, list) and len(data) == 1:
         values = {**values, "data": data[0]}
     settings = parse(stage.settings, values, f"paddock {kind}")
     if dry_run:
-        show(stage.plan(settings), as_json)
-        return
+        return stage.plan(settings)
     with joined() as ranks, held(out, ranks):
         results = run_step(Step(out.name, kind, stage, settings, StageDir(out)), ranks)
-    if is_first(ranks):
-        show(results, as_json)
+    return results if is_first(ranks) else None
 
 
 def gather(config: Path | None, assignments: list[str] | None, **options: Any) -> dict[str, Any]:

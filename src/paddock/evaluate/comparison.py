@@ -129,13 +129,15 @@ def compare(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    models: Sequence[str] = (),
 ) -> Comparison:
     """Compare all models that met: by the majority of raters, or with every rating for itself (`each_rating`).
 
-    `groups` are the columns by which the shares of each pair are given too.
+    `groups` are the columns by which the shares of each pair are given too. A pair is seen from the one of its two that
+    comes first among `models`, or in the data.
     """
     counted = list(judgements) if each_rating else by_majority(judgements)
-    pairs = _pairs(counted)
+    pairs = _pairs(counted, models)
     rates = [win_rates(pair, "all", confidence, resamples, seed) for pair in pairs]
     by_group = [
         found for pair in pairs for column in groups for found in win_rates_by(pair, column, confidence, resamples, seed)
@@ -215,10 +217,7 @@ def win_rates(
 
     def share(outcome: Outcome, among: Sequence[Judgement]) -> Share:
         hits = [float(judgement.outcome == outcome) for judgement in among]
-        names = [judgement.prompt for judgement in among]
-        resampled = clustered_bootstrap(hits, names, confidence, resamples, seed)
-        n = resampled.n
-        return Share(wilson_interval(sum(hits) / len(hits) * n if n else 0, n, confidence), resampled)
+        return share_of(hits, [judgement.prompt for judgement in among], confidence, resamples, seed)
 
     wins, losses = (
         cluster_totals([float(judgement.outcome == name) for judgement in judgements], prompts)[0]
@@ -239,9 +238,18 @@ def win_rates(
     )
 
 
-def _pairs(judgements: Sequence[Judgement]) -> list[list[Judgement]]:
-    """The judgements of every two models that met, seen from the one that comes first in the data."""
-    places: dict[str, int] = {}
+def share_of(
+    hits: Sequence[float], prompts: Sequence[str], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Share:
+    """The share of `hits`, each 0 or 1 and one of a prompt's."""
+    resampled = clustered_bootstrap(hits, prompts, confidence, resamples, seed)
+    n = resampled.n
+    return Share(wilson_interval(sum(hits) / len(hits) * n if n else 0, n, confidence), resampled)
+
+
+def _pairs(judgements: Sequence[Judgement], models: Sequence[str]) -> list[list[Judgement]]:
+    """The judgements of every two models that met, seen from the one that comes first among `models`, or in the data."""
+    places = {name: place for place, name in enumerate(models)}
     pairs: dict[tuple[str, str], list[Judgement]] = {}
     for judgement in judgements:
         for name in (judgement.first, judgement.second):

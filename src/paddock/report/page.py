@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from paddock.report import (
     carbon,
+    comparisons,
     corpus,
     ghost_attention,
     losses,
@@ -38,6 +39,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     rewards.section,
     versions.section,
     reinforcement.section,
+    comparisons.section,
     ghost_attention.section,
     losses.section,
     samples.section,
