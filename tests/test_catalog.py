@@ -16,7 +16,7 @@ from paddock.text.comparisons import Comparison
 
 
 def test_every_stage_is_a_command_or_has_commands_of_its_own():
-    assert set(STAGES) == set(COMMANDS) | {"tokenizer", "corpus", "world", "judge"}
+    assert set(STAGES) == set(COMMANDS) | {"tokenizer", "corpus", "world", "judge", "reward-curve", "reward-human"}
 
 
 def test_an_unknown_stage_is_answered_with_the_nearest():

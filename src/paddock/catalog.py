@@ -129,6 +129,18 @@ def _judge() -> Stage:
     return Stage(judge.JudgeSettings, judge.plan, judge.run)
 
 
+def _reward_curve() -> Stage:
+    from paddock.stages import reward_curve
+
+    return Stage(reward_curve.RewardCurveSettings, reward_curve.plan, reward_curve.run)
+
+
+def _reward_human() -> Stage:
+    from paddock.stages import reward_human
+
+    return Stage(reward_human.RewardHumanSettings, reward_human.plan, reward_human.run)
+
+
 STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when asked for, so that light commands start fast
     "world": _world,
     "corpus": _corpus,
@@ -144,6 +156,8 @@ STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when a
     "consistency": _consistency,
     "evaluate-world": _evaluate_world,
     "judge": _judge,
+    "reward-curve": _reward_curve,
+    "reward-human": _reward_human,
 }
 STAGES = tuple(STAGE_LOADERS)
 

@@ -57,6 +57,6 @@ def test_it_speaks_json_and_plans(paddock, words, server):
 def test_it_needs_no_torch_where_nothing_local_is_asked():
     code = (
         "import sys\nfrom paddock.catalog import find_stage\n"
-        "for kind in ('judge',):\n    find_stage(kind)\nprint('torch' in sys.modules)"
+        "for kind in ('judge', 'reward-curve', 'reward-human'):\n    find_stage(kind)\nprint('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"

@@ -19,6 +19,7 @@ from paddock.run_dir import StageDir
 from paddock.settings import assign, parse, read_yaml
 
 WORLD = "Generate the miniature world: documents, dialogs and held-out prompts with known truth."
+REWARD_HUMAN = "Correlate rewards with people's ratings of single replies (paper appendix A.3.6)."
 COMMANDS = {  # stage with model and data -> what its command says of itself
     "pretrain": "Train a base model on documents (paper section 2).",
     "sft": "Fine-tune a model on dialogs; answers alone bear loss (paper section 3.1).",
