@@ -29,8 +29,8 @@ from typing import Any, Literal, NamedTuple
 import yaml
 from pydantic import Field, model_validator
 
-from paddock.backends.local import open_local_model, open_local_scorer
-from paddock.backends.open import open_chat_model
+from paddock.backends.open import open_chat_model, open_scorer
+from paddock.backends.spec import spec_inputs
 from paddock.errors import DataError
 from paddock.evaluate.obedience import Answered, Obedience, read_speaks
 from paddock.progress import say
@@ -51,7 +51,7 @@ TAKEN = "taken"  # the fate of a reply that may be learnt from
 class GhostAttentionSettings(ScriptSettings):
     """Who replies to which dialogs, and which replies are learnt from."""
 
-    model: str = Field(description="the folder of the model that replies (paper 3.3: the latest RLHF model)")
+    model: str = Field(description="the chat model, a folder or a spec, that replies (paper 3.3: the latest RLHF model)")
     joined: Literal["every", "first"] = Field(
         "every", description="user messages that the instruction is joined to while sampling; first: the control"
     )
@@ -75,7 +75,7 @@ class GhostAttentionSettings(ScriptSettings):
 
     def inputs(self) -> list[str]:
         """The dialogs, and the models."""
-        return [*super().inputs(), self.model, *([self.reward] if self.reward else [])]
+        return [*super().inputs(), *spec_inputs(self.model), *(spec_inputs(self.reward) if self.reward else [])]
 
 
 def plan(settings: GhostAttentionSettings) -> dict[str, Any]:
@@ -162,8 +162,8 @@ class Sampler:
         """Open the models. Raises CheckpointError where a folder holds none."""
         judge = open_chat_model(settings.judge) if settings.judge else None
         obedience = Obedience(read_speaks(settings.vocabularies), judge)
-        reward = open_local_scorer(settings.reward) if settings.reward else None
-        return Sampler(settings, open_local_model(settings.model), obedience, reward)
+        reward = open_scorer(settings.reward) if settings.reward else None
+        return Sampler(settings, open_chat_model(settings.model), obedience, reward)
 
     def sample(self, scripts: Sequence[Script], chunk: int) -> list[dict[str, Any]]:
         """Reply to `scripts`, all of them a turn at a time, as far as replies can be learnt from: a row a script."""
