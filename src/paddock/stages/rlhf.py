@@ -272,6 +272,8 @@ def run(settings: RlhfSettings, stage_dir: StageDir, annotators: Annotators) -> 
 
 def link(place: Path, target: Path) -> None:
     """Let `place` name the folder `target` from now on, relative to it, so that both can be moved together."""
+    if place.is_dir() and not place.is_symlink():  # a run that was copied has a copy of the folder here
+        shutil.rmtree(place)
     temporary = place.with_name(f".{place.name}.tmp")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(os.path.relpath(target, place.parent))
