@@ -16,6 +16,7 @@ from paddock.statistics import (
     mean_interval,
     pairs_for_power,
     permutation_test,
+    ratio_bootstrap,
     sign_test,
     trials_for_width,
     wilson_interval,
@@ -276,6 +277,24 @@ def test_pairs_for_power_find_the_difference_as_often_as_promised():
 def test_a_power_that_cannot_be_is_refused(words):
     with pytest.raises(ValueError, match="shares"):
         pairs_for_power(*words)
+
+
+def test_a_ratio_is_of_sums_and_its_interval_draws_pairs():
+    """Of three people who found 0, 2 and 4 in 1, 1 and 2 hours, all 27 draws are worked out."""
+    found, hours = [0, 2, 4], [1.0, 1.0, 2.0]
+    draws = [[a, b, c] for a in range(3) for b in range(3) for c in range(3)]
+    ratios = [sum(found[k] for k in draw) / sum(hours[k] for k in draw) for draw in draws]
+    interval = ratio_bootstrap(found, hours, confidence=0.8, resamples=40_000)
+    assert interval.estimate == 1.5
+    assert (interval.lower, interval.upper) == pytest.approx(tuple(np.quantile(ratios, [0.1, 0.9])), abs=0.02)
+    assert interval.n == 3
+
+
+def test_a_ratio_over_nothing_or_over_no_time():
+    assert math.isnan(ratio_bootstrap([], []).estimate)
+    assert ratio_bootstrap([3], [2]).as_row() == {"estimate": 1.5, "lower": None, "upper": None, "n": 1}
+    with pytest.raises(ValueError, match="must be above 0"):
+        ratio_bootstrap([1, 2], [1, 0])
 
 
 def test_totals_of_clusters_come_in_order_of_appearance():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,25 +98,40 @@ def clustered_bootstrap(
     clusters the interval is somewhat narrow, as percentile bootstraps are: measured at 10, 30 and 100 clusters of four
     normal values, a nominal 95% covers 91%, 93% and 94%.
     """
-    sample, quantile = _sample(values), _upper_quantile(confidence)
+    sample = _sample(values)
     if len(clusters) != len(sample):
         raise ValueError(f"{len(sample)} values and {len(clusters)} cluster names")
+    ratio = ratio_bootstrap(*cluster_totals(sample, clusters), confidence, resamples, seed)
+    return replace(ratio, estimate=float(sample.mean()) if len(sample) else math.nan)
+
+
+def ratio_bootstrap(
+    numerators: ArrayLike, denominators: ArrayLike, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of sum(numerators) / sum(denominators), drawing pairs, shapes (C,) and (C,).
+
+    A rate over people, for one: what each of them found, and the hours that each worked. `n` counts pairs. No pair: all NaN;
+    one pair: NaN bounds. Raises ValueError for a denominator that is not above 0.
+    """
+    sums, counts, quantile = _sample(numerators), _sample(denominators), _upper_quantile(confidence)
     if resamples < 1:
         raise ValueError(f"{resamples} resamples")
-    sums, counts = cluster_totals(sample, clusters)
+    if sums.shape != counts.shape or not (counts > 0).all():
+        raise ValueError(f"{len(sums)} numerators and {len(counts)} denominators, which must be above 0")
     n = len(sums)
+    estimate = float(sums.sum() / counts.sum()) if n else math.nan
     if n < 2:
-        return Interval(float(sample.mean()) if n else math.nan, math.nan, math.nan, n)
+        return Interval(estimate, math.nan, math.nan, n)
     generator = np.random.default_rng(seed)
-    means = np.concatenate(
+    ratios = np.concatenate(
         [
             sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1)
             for rows in _blocks(resamples, n)
             for chosen in [generator.integers(0, n, size=(rows, n))]
         ]
     )
-    lower, upper = np.quantile(means, [1 - quantile, quantile])
-    return Interval(float(sample.mean()), float(lower), float(upper), n)
+    lower, upper = np.quantile(ratios, [1 - quantile, quantile])
+    return Interval(estimate, float(lower), float(upper), n)
 
 
 def cluster_totals(values: ArrayLike, clusters: Sequence[Hashable] | NDArray[np.generic]) -> tuple[Floats, Floats]:
