@@ -352,6 +352,9 @@ def test_json_files_have_keys_in_order_and_a_line_end():
         ({"a": 1}, {"b": 1}, ["a was 1, is now null", "b was null, is now 1"]),
         ({"a": [1, 2]}, {"a": [1, 3]}, ["a was [1, 2], is now [1, 3]"]),
         ({"a": {"b": 1}}, {"a": 2}, ['a was {"b": 1}, is now 2']),
+        ({"a": [{"b": 1}, {"c": 2}]}, {"a": [{"b": 1}, {"c": 3}]}, ["a[1].c was 2, is now 3"]),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 1, "c": None}]}, []),  # a key that came later, at its default
+        ({"a": [{"b": 1}]}, {"a": [{"b": 1}, {"b": 2}]}, ['a was [{"b": 1}], is now [{"b": 1}, {"b": 2}]']),
     ],
 )
 def test_differences_name_the_place_and_both_values(old, new, told):

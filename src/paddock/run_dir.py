@@ -357,4 +357,12 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
             for key in sorted(old.keys() | new.keys())
             for text in differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
         ]
+    if _are_objects(old) and _are_objects(new) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [text for place, pair in pairs for text in differences(*pair, f"{name}[{place}]")]
     return [] if old == new else [f"{name} was {json.dumps(old)}, is now {json.dumps(new)}"]
+
+
+def _are_objects(value: Any) -> bool:
+    """Whether a JSON value is a list of objects, such as the sources of a stage."""
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
