@@ -132,6 +132,25 @@ def test_a_pair_has_the_domain_of_its_source(tmp_path: Path):
     assert [pair.domain for pair in read_preferences([Source(path=path, domain="safety")])] == ["safety"]
 
 
+def test_a_source_can_be_read_for_one_domain_alone(tmp_path: Path):
+    rows = [{"prompt": "hi"}, {"prompt": "ho", "domain": "safety"}, {"prompt": "hu", "domain": "helpfulness"}]
+    path, report = write(tmp_path / "a.jsonl", rows), ReadReport()
+
+    def read(**source: str) -> list[str]:
+        source = Source(path=path, weight=2, **source)
+        return [prompt.messages[0].content for prompt in read_prompts([source], report=report)][:2]
+
+    assert read(only="safety") == ["ho", "ho"]
+    assert (report.rows, report.other_domain) == (2, 2)
+    assert read(only="helpfulness") == ["hu", "hu"]
+    assert read(only="safety", domain="safety") == ["hi", "ho"]
+    assert "of another domain passed over" in report.summary()
+
+
+def test_texts_have_no_domain_to_be_read_for(tmp_path: Path):
+    assert list(read_documents([Source(path=documents(tmp_path / "a.jsonl", 2), only="safety")])) == []
+
+
 # --- bad rows ---
 
 

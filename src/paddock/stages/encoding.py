@@ -196,6 +196,7 @@ def encode_rows(rows: Rows[Item, Store], folder: Path, ranks: Ranks) -> EncodedR
             "labelled_bad": report.labelled_bad,
             "held_out_elsewhere": report.held_out_elsewhere,
             "ties": report.ties,
+            "other_domain": report.other_domain,
             "not_learnt": report.not_learnt,
             "train": asdict(train),
             "validation": asdict(validation) if validation else None,

@@ -25,7 +25,6 @@ from paddock.text.scripts import Script, script_of
 
 OnBadRow = Literal["error", "skip"]
 Item = TypeVar("Item", str, Dialog, Preference, Script)
-Placed = TypeVar("Placed", Dialog, Preference, Script)
 
 
 class Source(BaseModel):
@@ -39,6 +38,10 @@ class Source(BaseModel):
     )
     domain: Domain | None = Field(
         default=None, description="helpfulness or safety: that of its dialogs and pairs which name none themselves"
+    )
+    only: Domain | None = Field(
+        default=None,
+        description="helpfulness or safety: the domain whose dialogs and pairs are read; others are passed over",
     )
 
     @model_validator(mode="before")
@@ -64,6 +67,7 @@ class ReadReport:
     labelled_bad: int = 0  # sound rows whose reply is labelled as bad, which no one should learn from
     held_out_elsewhere: int = 0  # of those handed on: not learnt from, since the validation files hold rows like them
     ties: int = 0  # sound pairs neither of whose replies is better
+    other_domain: int = 0  # sound rows of another domain than the one that their source is read for
     not_learnt: int = 0  # of those handed on: a stage's settings leave them out of what is learnt from
 
     def summary(self) -> str:
@@ -76,6 +80,8 @@ class ReadReport:
             text += f"; {self.labelled_bad:,} labelled as bad replies left out"
         if self.ties:
             text += f"; {self.ties:,} ties left out"
+        if self.other_domain:
+            text += f"; {self.other_domain:,} of another domain passed over"
         if self.not_learnt:
             text += f"; {self.not_learnt:,} not learnt from, by the settings"
         if self.held_out_elsewhere:
@@ -196,17 +202,27 @@ def _read(
                         continue
                     if item is None:
                         report.labelled_bad += first_pass
+                    elif (placed := _placed(item, source, f"{place}:{line}")) is None:
+                        report.other_domain += first_pass
                     else:
                         report.rows += 1
-                        yield item if isinstance(item, str) else _placed(item, source, f"{place}:{line}")
+                        yield placed
 
     return items()
 
 
-def _placed(item: Placed, source: Source, place: str) -> Placed:
-    """The item with its place, and with the domain of its source where it names none; a script has no domain."""
+def _placed(item: Item, source: Source, place: str) -> Item | None:
+    """The item with its place, and with the domain of its source where it names none; None where another is asked for.
+
+    A text and a script have no domain.
+    """
+    if isinstance(item, str):
+        return None if source.only else item
     placed = replace(item, source=place)
-    return placed if isinstance(placed, Script) else replace(placed, domain=placed.domain or source.domain)
+    if isinstance(placed, Script):
+        return None if source.only else placed
+    placed = replace(placed, domain=placed.domain or source.domain)
+    return None if source.only and placed.domain != source.only else placed
 
 
 def _item(row: Row | RowError, item_of: Callable[[Row], Item | None]) -> Item | None:
