@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from paddock.miniature.tasks import GradedPrompt
     from paddock.safety.corpus.settings import CorpusSettings
     from paddock.stages.preferences import Annotators, PreferencesSettings
+    from paddock.stages.red_team import Judge, RedTeamSettings
     from paddock.stages.rlhf import RlhfSettings
+    from paddock.text.dialog import Dialog
 
 WORLD_PROMPTS = ("prompts_train.jsonl", "prompts_held_out.jsonl")  # those that a world's annotators know
+WORLD_TRUTH = "truth.json"  # the file by which a world's folder is told
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,18 @@ def _consistency() -> Stage:
     return Stage(consistency.ConsistencySettings, consistency.plan, consistency.run)
 
 
+def _red_team() -> Stage:
+    from paddock.stages import red_team
+
+    return Stage(red_team.RedTeamSettings, red_team.plan, _run_red_team)
+
+
+def _red_team_world() -> Stage:
+    from paddock.stages import red_team_world
+
+    return Stage(red_team_world.RedTeamWorldSettings, red_team_world.plan, red_team_world.run)
+
+
 def _evaluate_world() -> Stage:
     from paddock.stages import evaluate_world
 
@@ -154,6 +169,8 @@ STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when a
     "ppo": _ppo,
     "ghost-attention": _ghost_attention,
     "consistency": _consistency,
+    "red-team": _red_team,
+    "red-team-world": _red_team_world,
     "evaluate-world": _evaluate_world,
     "judge": _judge,
     "reward-curve": _reward_curve,
@@ -182,6 +199,29 @@ def _run_rlhf(settings: RlhfSettings, stage_dir: StageDir) -> dict[str, Any]:
     from paddock.stages import rlhf
 
     return rlhf.run(settings, stage_dir, find_annotators(settings.annotators, settings.seed))
+
+
+def _run_red_team(settings: RedTeamSettings, stage_dir: StageDir) -> dict[str, Any]:
+    from paddock.stages import red_team
+
+    return red_team.run(settings, stage_dir, find_judge(settings))
+
+
+def find_judge(settings: RedTeamSettings) -> Judge | None:
+    """Who judges a new version's replies: people (None), the simulated raters of a world, or a safety reward model."""
+    from paddock.stages import red_team
+
+    if settings.judge == red_team.PEOPLE or settings.model is None:
+        return None
+    if not (Path(settings.judge) / WORLD_TRUTH).is_file():
+        return red_team.open_scorer_judge(settings)
+
+    from paddock.miniature.red_team import votes_on
+
+    def votes(dialog: Dialog) -> list[int]:
+        return list(votes_on(str(dialog.risk_category), dialog, settings.seed).values())
+
+    return lambda dialogs: [red_team.Verdict.of(votes(dialog)) for dialog in dialogs]
 
 
 def find_annotators(who: str, seed: int) -> Annotators:

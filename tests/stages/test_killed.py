@@ -31,6 +31,7 @@ CASES = {  # stage -> (its stride, what is changed of its settings)
     "rlhf": (53, {}),
     "ghost-attention": (3, {}),
     "consistency": (3, {}),
+    "red-team": (3, {}),
 }
 
 
@@ -57,6 +58,19 @@ def preferences_values(world: Path, pretrained: StageDir) -> dict:
         "comparisons": 12,
         "max_new_tokens": 8,
         "held_out_share": 0.3,
+    }
+
+
+@pytest.fixture
+def red_team_values(tmp_path: Path, tuned: StageDir, reward_folders: dict[str, Path]) -> dict:
+    log, start, end = tmp_path / "log.jsonl", "2026-01-05T09:00", "2026-01-05T10:00"
+    common = {"session": "s", "person": "ann", "start": start, "end": end, "model": "v1", "completion": "Yes.", "votes": [1]}
+    log.write_text("".join(json.dumps({**common, "prompt": f"Ben has {n} cats."}) + "\n" for n in range(70)))
+    return {
+        "data": [str(log)],
+        "model": str(tuned.model),
+        "judge": str(reward_folders["safety"]),
+        "max_new_tokens": 8,
     }
 
 
