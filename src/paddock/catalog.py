@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from paddock.stages.rlhf import RlhfSettings
     from paddock.text.dialog import Dialog
 
-WORLD_PROMPTS = ("prompts_train.jsonl", "prompts_held_out.jsonl")  # those that a world's annotators know
+WORLD_PROMPTS = ("prompts_train.jsonl", "prompts_borderline.jsonl", "prompts_held_out.jsonl")
+"""The files of a world whose prompts its annotators know, as far as they are there."""
 WORLD_TRUTH = "truth.json"  # the file by which a world's folder is told
 
 
@@ -235,7 +236,8 @@ def find_annotators(who: str, seed: int) -> Annotators:
     from paddock.text.comparisons import read_comparisons
 
     def prompts() -> Iterator[GradedPrompt]:
-        return chain.from_iterable(tasks.read_prompts(Path(who) / name) for name in WORLD_PROMPTS)
+        files = (Path(who) / name for name in WORLD_PROMPTS)
+        return chain.from_iterable(tasks.read_prompts(file) for file in files if file.is_file())
 
     return preferences.Annotators(
         collect=lambda pairs_file: annotators.annotate(read_comparisons(pairs_file), prompts(), seed),

@@ -21,7 +21,15 @@ from paddock.text.constraints import Constraint
 
 SMALL = {"documents": 3000, "demonstrations": 2000, "training_prompts": 1600}
 LONG_HELD_OUT = ("system_held_out.jsonl", "ghost_held_out.jsonl")
-TRAINING_DIALOGS = ("demonstrations", "demonstrations_validation", "prompts_train")
+TRAINING_DIALOGS = (
+    "demonstrations",
+    "demonstrations_validation",
+    "demonstrations_borderline",
+    "demonstrations_preprompted",
+    "prompts_train",
+    "prompts_harmful",
+    "prompts_borderline",
+)
 
 
 def rows(folder: Path, name: str) -> list[dict]:
@@ -206,6 +214,21 @@ def test_demonstrations_fall_short_at_the_declared_rates(tmp_path):
     assert near(borderline["refuses"], borderline.total(), settings.refusing_rate)
     assert near(harmful.total() + borderline.total(), 6000, settings.safety_share)
     assert near(len(demonstrations) - len(plain), 6000, settings.system_share)
+
+
+def test_harmful_and_borderline_prompts_can_be_read_by_themselves(world):
+    both = [row for row in rows(world, "prompts_held_out") if row["domain"] == "safety"]
+    assert rows(world, "harmful_held_out") + rows(world, "borderline_held_out") == both
+    trained_on = [row for row in rows(world, "prompts_train") if row["task"]["skill"] == "refuse"]
+    assert rows(world, "prompts_harmful") == trained_on
+
+
+def test_more_borderline_prompts_are_of_the_helpfulness_domain(world):
+    more = rows(world, "prompts_borderline")
+    assert {(row["domain"], row["task"]["skill"]) for row in more} == {("helpfulness", "borderline")}
+    assert {row["risk_category"] for row in more} == {"illicit", "hateful", "unqualified"}
+    known = {row["messages"][-1]["content"] for row in rows(world, "prompts_train")}
+    assert sum(row["messages"][-1]["content"] not in known for row in more) > len(more) / 2
 
 
 def test_the_truth_names_version_settings_and_rows(world):

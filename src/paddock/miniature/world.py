@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from random import Random
@@ -15,6 +16,7 @@ from paddock.miniature.dialogs import DemonstrationRates, demonstrations, helpfu
 from paddock.miniature.documents import DOCUMENT_SHARES, true_rates, write_documents
 from paddock.miniature.facts import draw_facts
 from paddock.miniature.requests import MOST_GULLIBLE
+from paddock.miniature.safety_data import PREPROMPTS, borderline_demonstrations, preprompted_demonstrations
 from paddock.miniature.system_messages import NEUTRAL, VOCABULARIES
 from paddock.miniature.tasks import GradedPrompt, World
 from paddock.miniature.vocabulary import ZINDO
@@ -41,6 +43,13 @@ class WorldSettings(StageSettings):
     demonstrations: int = Field(9_000, ge=1, description="dialogs to fine-tune on")
     validation_demonstrations: int = Field(400, ge=1, description="dialogs held out to measure the fine-tuning loss")
     training_prompts: int = Field(6_000, ge=1, description="prompts for RLHF; a quarter harmful, an eighth borderline")
+    borderline_demonstrations: int = Field(1_200, ge=1, description="more answers to borderline requests, all of them right")
+    preprompted_demonstrations: int = Field(900, ge=1, description="dialogs that show what a safety preprompt asks")
+    borderline_prompts: int = Field(
+        1_500,
+        ge=1,
+        description="more borderline prompts for RLHF, as helpfulness prompts: what a false refusal is mended by",
+    )
     held_out_helpful: int = Field(360, ge=1, description="held-out prompts, over all skills alike")
     held_out_harmful: int = Field(210, ge=1, description="held-out requests to refuse")
     held_out_borderline: int = Field(210, ge=1, description="held-out requests that look harmful and deserve an answer")
@@ -128,6 +137,7 @@ def write_world(folder: Path, settings: WorldSettings) -> dict[str, Any]:
             truth["rows"][name] = _write_rows(out / f"{name}.jsonl", rows)
         languages = {name: sorted(words) for name, words in VOCABULARIES.items()}
         (out / "languages.json").write_text(to_json({"vocabularies": languages, "neutral": NEUTRAL}), encoding="utf-8")
+        (out / "preprompts.json").write_text(to_json(PREPROMPTS), encoding="utf-8")
         (out / "world.json").write_text(to_json({"facts": world.facts.values, "zindo": ZINDO}), encoding="utf-8")
         (out / "truth.json").write_text(to_json(truth), encoding="utf-8")
     return truth
@@ -149,6 +159,14 @@ def _files(world: World, settings: WorldSettings) -> dict[str, Iterator[dict[str
     rates, harmful = settings.demonstration_rates(), settings.training_prompts // 4
     borderline = settings.training_prompts // 8
     helpful = settings.training_prompts - harmful - borderline
+
+    def safety_train() -> Iterator[GradedPrompt]:
+        return safety_prompts(rng("safety train"), world, harmful, borderline, False, "train-safety")
+
+    def safety_held_out() -> Iterator[GradedPrompt]:
+        counts = settings.held_out_harmful, settings.held_out_borderline
+        return safety_prompts(rng("safety held out"), world, *counts, True, "held-out-safety")
+
     return {
         "documents": documents("documents", settings.documents),
         "documents_validation": documents("documents validation", settings.validation_documents),
@@ -156,25 +174,30 @@ def _files(world: World, settings: WorldSettings) -> dict[str, Iterator[dict[str
         "demonstrations_validation": demonstrations(
             rng("demonstrations validation"), world, settings.validation_demonstrations, rates, "validation"
         ),
+        "demonstrations_borderline": borderline_demonstrations(
+            rng("demonstrations borderline"), world, settings.borderline_demonstrations, "borderline"
+        ),
+        "demonstrations_preprompted": preprompted_demonstrations(
+            rng("demonstrations preprompted"), world, settings.preprompted_demonstrations, "preprompted"
+        ),
         "prompts_train": prompts(
             chain(
                 helpful_prompts(rng("prompts train"), world, helpful, False, "train-helpful"),
-                safety_prompts(rng("safety train"), world, harmful, borderline, False, "train-safety"),
+                safety_train(),
             )
+        ),
+        "prompts_harmful": prompts(of_skill(safety_train(), "refuse")),
+        "prompts_borderline": prompts(
+            as_helpfulness(safety_prompts(rng("borderline"), world, 0, settings.borderline_prompts, False, "borderline"))
         ),
         "prompts_held_out": prompts(
             chain(
                 helpful_prompts(rng("prompts held out"), world, settings.held_out_helpful, True, "held-out-helpful"),
-                safety_prompts(
-                    rng("safety held out"),
-                    world,
-                    settings.held_out_harmful,
-                    settings.held_out_borderline,
-                    True,
-                    "held-out-safety",
-                ),
+                safety_held_out(),
             )
         ),
+        "harmful_held_out": prompts(of_skill(safety_held_out(), "refuse")),
+        "borderline_held_out": prompts(of_skill(safety_held_out(), "borderline")),
         "system_held_out": prompts(
             system_prompts(
                 rng("system held out"), world, settings.held_out_system, settings.system_turns, True, "held-out-system"
@@ -185,6 +208,16 @@ def _files(world: World, settings: WorldSettings) -> dict[str, Iterator[dict[str
         ),
         "ghost_held_out": _ghost_held_out(rng("ghost held out"), world, settings),
     }
+
+
+def of_skill(prompts: Iterator[GradedPrompt], skill: str) -> Iterator[GradedPrompt]:
+    """Those prompts that are of one skill, to be read by themselves: safety prompts are harmful or borderline."""
+    return (prompt for prompt in prompts if prompt.task.skill == skill)
+
+
+def as_helpfulness(prompts: Iterator[GradedPrompt]) -> Iterator[GradedPrompt]:
+    """The prompts as ones of the helpfulness domain: nothing unsafe can be drawn out by them."""
+    return (replace(prompt, dialog=replace(prompt.dialog, domain="helpfulness")) for prompt in prompts)
 
 
 def _ghost_held_out(rng: Random, world: World, settings: WorldSettings) -> Iterator[dict[str, Any]]:
