@@ -121,6 +121,12 @@ def _consistency() -> Stage:
     return Stage(consistency.ConsistencySettings, consistency.plan, consistency.run)
 
 
+def _compare_rewards() -> Stage:
+    from paddock.stages import compare_rewards
+
+    return Stage(compare_rewards.CompareRewardsSettings, compare_rewards.plan, compare_rewards.run)
+
+
 def _red_team() -> Stage:
     from paddock.stages import red_team
 
@@ -170,6 +176,7 @@ STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when a
     "ppo": _ppo,
     "ghost-attention": _ghost_attention,
     "consistency": _consistency,
+    "compare-rewards": _compare_rewards,
     "red-team": _red_team,
     "red-team-world": _red_team_world,
     "evaluate-world": _evaluate_world,
