@@ -18,13 +18,16 @@ from paddock.settings import StageSettings
 if TYPE_CHECKING:
     from paddock.miniature.tasks import GradedPrompt
     from paddock.safety.corpus.settings import CorpusSettings
+    from paddock.stages.context_distillation import ContextDistillationSettings
     from paddock.stages.preferences import Annotators, PreferencesSettings
     from paddock.stages.red_team import Judge, RedTeamSettings
+    from paddock.stages.refusals import Refuses
     from paddock.stages.rlhf import RlhfSettings
     from paddock.text.dialog import Dialog
 
 WORLD_PROMPTS = ("prompts_train.jsonl", "prompts_borderline.jsonl", "prompts_held_out.jsonl")
 """The files of a world whose prompts its annotators know, as far as they are there."""
+MINIATURE = "miniature"
 WORLD_TRUTH = "truth.json"  # the file by which a world's folder is told
 
 
@@ -127,6 +130,13 @@ def _compare_rewards() -> Stage:
     return Stage(compare_rewards.CompareRewardsSettings, compare_rewards.plan, compare_rewards.run)
 
 
+def _context_distillation() -> Stage:
+    from paddock.stages import context_distillation
+
+    settings = context_distillation.ContextDistillationSettings
+    return Stage(settings, context_distillation.plan, _run_context_distillation)
+
+
 def _red_team() -> Stage:
     from paddock.stages import red_team
 
@@ -177,6 +187,7 @@ STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when a
     "ghost-attention": _ghost_attention,
     "consistency": _consistency,
     "compare-rewards": _compare_rewards,
+    "context-distillation": _context_distillation,
     "red-team": _red_team,
     "red-team-world": _red_team_world,
     "evaluate-world": _evaluate_world,
@@ -207,6 +218,26 @@ def _run_rlhf(settings: RlhfSettings, stage_dir: StageDir) -> dict[str, Any]:
     from paddock.stages import rlhf
 
     return rlhf.run(settings, stage_dir, find_annotators(settings.annotators, settings.seed))
+
+
+def _run_context_distillation(settings: ContextDistillationSettings, stage_dir: StageDir) -> dict[str, Any]:
+    from paddock.stages import context_distillation
+
+    return context_distillation.run(settings, stage_dir, find_refusals(settings.refusals))
+
+
+def find_refusals(who: str) -> Refuses | None:
+    """Who tells refusals: the rule of the miniature world, or nobody (None). Raises SettingsError for anyone else."""
+    from paddock.stages.refusals import NOBODY
+
+    if who == NOBODY:
+        return None
+    if who != MINIATURE:
+        raise SettingsError(f"refusals is {who!r}: {NOBODY} or {MINIATURE} can tell them")
+
+    from paddock.miniature.graders import is_refusal
+
+    return lambda dialogs: [is_refusal(dialog.messages[-1].content) for dialog in dialogs]
 
 
 def _run_red_team(settings: RedTeamSettings, stage_dir: StageDir) -> dict[str, Any]:

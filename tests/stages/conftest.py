@@ -218,6 +218,72 @@ def consistency_values(dialogs: Path, tuned: StageDir, pretrained: StageDir) -> 
 
 
 @pytest.fixture(scope="session")
+def borderline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six prompts that deserve an answer."""
+    path, draw = tmp_path_factory.mktemp("data") / "borderline.jsonl", random.Random(5)
+    write_json_lines(path, ({"id": f"b{n}", "prompt": sentence(draw)} for n in range(6)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def context_distillation_values(
+    prompts: Path,
+    borderline: Path,
+    reward_folders: dict[str, Path],
+    tuned: StageDir,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict:
+    """Settings of a distillation of a second or two; the preprompts are short, as the small model's context is."""
+    templates = tmp_path_factory.mktemp("data") / "preprompts.yaml"
+    templates.write_text("adjectives: [kind, wise]\ngeneric: ['A {} one.']\ntemplates: {illicit: Say no, hateful: Be kind}")
+    return {
+        "data": [str(prompts)],
+        "model": str(tuned.model),
+        "reward": str(reward_folders["safety"]),
+        "templates": str(templates),
+        "others": [str(borderline)],
+        "refusals": "miniature",
+        "max_new_tokens": 20,
+    }
+
+
+@pytest.fixture(scope="session")
+def safety_scaling_values(
+    dialogs: Path,
+    world: Path,
+    borderline: Path,
+    reward_folders: dict[str, Path],
+    pretrained: StageDir,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict:
+    """Settings of three shares in a few seconds: 10 safety dialogs."""
+    safety, draw = tmp_path_factory.mktemp("data") / "safety.jsonl", random.Random(6)
+    write_json_lines(safety, ({"prompt": sentence(draw), "completion": "No."} for _ in range(10)))
+    return {
+        "model": str(pretrained.model),
+        "data": [str(dialogs)],
+        "safety_data": [str(safety)],
+        "shares": [0, 0.5, 1],
+        "sft": {
+            "validation_share": 0.1,
+            "batch_size": 16,
+            "learning_rate": 1e-2,
+            "epochs": 1,
+            "precision": "f32",
+            "compile": "off",
+            "samples": 1,
+            "save_every": 50,
+        },
+        "helpfulness_reward": str(reward_folders["helpfulness"]),
+        "safety_reward": str(reward_folders["safety"]),
+        "prompts": [str(world / "prompts_held_out.jsonl")],
+        "borderline": [str(borderline)],
+        "refusals": "miniature",
+        "max_new_tokens": 8,
+    }
+
+
+@pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a miniature world, with no more than its prompts."""
     folder, facts, draw = tmp_path_factory.mktemp("world"), make_world(WorldSettings()), random.Random(4)

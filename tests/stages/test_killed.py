@@ -31,6 +31,7 @@ CASES = {  # stage -> (its stride, what is changed of its settings)
     "rlhf": (53, {}),
     "ghost-attention": (3, {}),
     "consistency": (3, {}),
+    "context-distillation": (3, {}),
     "red-team": (3, {}),
 }
 

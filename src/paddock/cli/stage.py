@@ -31,6 +31,7 @@ COMMANDS = {  # stage with model and data -> what its command says of itself
     "ghost-attention": "Sample dialogs whose first instruction holds to the end, to fine-tune on (paper section 3.3).",
     "consistency": "Measure at which turn models still keep an instruction (paper section 3.3, Table 30).",
     "compare-rewards": "Set the rewards of two models' replies beside each other (paper Figure 14).",
+    "context-distillation": "Sample answers under a safety preprompt, to learn without it (paper section 4.2.4).",
     "red-team": "Say what a log of red teaming shows, and send what violated to a new version (paper section 4.3).",
     "red-team-world": "Let simulated people red-team a model of the miniature world.",
     "evaluate-world": "Grade a model on the miniature world's held-out prompts.",
