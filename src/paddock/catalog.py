@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from paddock.stages.red_team import Judge, RedTeamSettings
     from paddock.stages.refusals import Refuses
     from paddock.stages.rlhf import RlhfSettings
+    from paddock.stages.safety_scaling import SafetyScalingSettings
     from paddock.text.dialog import Dialog
 
 WORLD_PROMPTS = ("prompts_train.jsonl", "prompts_borderline.jsonl", "prompts_held_out.jsonl")
@@ -137,6 +138,12 @@ def _context_distillation() -> Stage:
     return Stage(settings, context_distillation.plan, _run_context_distillation)
 
 
+def _safety_scaling() -> Stage:
+    from paddock.stages import safety_scaling
+
+    return Stage(safety_scaling.SafetyScalingSettings, safety_scaling.plan, _run_safety_scaling, is_parallel=True)
+
+
 def _red_team() -> Stage:
     from paddock.stages import red_team
 
@@ -188,6 +195,7 @@ STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when a
     "consistency": _consistency,
     "compare-rewards": _compare_rewards,
     "context-distillation": _context_distillation,
+    "safety-scaling": _safety_scaling,
     "red-team": _red_team,
     "red-team-world": _red_team_world,
     "evaluate-world": _evaluate_world,
@@ -224,6 +232,12 @@ def _run_context_distillation(settings: ContextDistillationSettings, stage_dir: 
     from paddock.stages import context_distillation
 
     return context_distillation.run(settings, stage_dir, find_refusals(settings.refusals))
+
+
+def _run_safety_scaling(settings: SafetyScalingSettings, stage_dir: StageDir) -> dict[str, Any]:
+    from paddock.stages import safety_scaling
+
+    return safety_scaling.run(settings, stage_dir, find_refusals(settings.refusals))
 
 
 def find_refusals(who: str) -> Refuses | None:

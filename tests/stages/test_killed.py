@@ -31,8 +31,9 @@ CASES = {  # stage -> (its stride, what is changed of its settings)
     "rlhf": (53, {}),
     "ghost-attention": (3, {}),
     "consistency": (3, {}),
-    "context-distillation": (3, {}),
-    "red-team": (3, {}),
+    "context-distillation": (7, {}),
+    "safety-scaling": (97, {"shares": [0, 1]}),
+    "red-team": (7, {}),
 }
 
 
