@@ -1,0 +1,116 @@
+"""Red teaming: violating prompts by person and hour of each version, violations by group, agreement, and reruns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from paddock.report.blocks import Figure, Figures, Row, Section, Table
+from paddock.report.drawings import Line
+from paddock.report.run_folder import Run, StageRecord
+from paddock.report.safety_drawings import versions_figure
+from paddock.report.wording import UNKNOWN, interval_cell, number, sentence, words
+
+PUBLISHED_GAMMA = "from 1.8 to 0.45"  # section 4.3: the 7B model, over several rounds
+PUBLISHED_REJECTION = "90%"
+OVERALL = "overall"
+
+
+def section(run: Run) -> Section | None:
+    """Every log of the run; None where there is none."""
+    stages = [stage for stage in run.stages if stage.kind == "red-team" and stage.results.get("versions")]
+    blocks = [block for place, stage in enumerate(stages) for block in _blocks(stage, f"red-team{place}")]
+    return Section("red-team", "Red teaming", tuple(blocks)) if blocks else None
+
+
+def _blocks(stage: StageRecord, name: str) -> Iterator[Table | Figures]:
+    versions: list[dict[str, Any]] = stage.results["versions"]
+    yield _by_version(stage, versions)
+    yield _by_group(stage, versions)
+    if rerun := stage.results.get("rerun"):
+        yield _rerun(stage, rerun)
+    if any(row["gamma"]["lower"] is not None for row in versions):
+        points = [(row["model"], row["gamma"]) for row in versions if row["gamma"]["lower"] is not None]
+        bounds = [(gamma["lower"], gamma["upper"]) for _, gamma in points]
+        line = Line("gamma", list(range(len(points))), [gamma["estimate"] for _, gamma in points], bounds)
+        caption = "Violating prompts per person and hour; whiskers are a bootstrap over people. Less is better."
+        drawing = versions_figure(f"{name}-gamma", line, [model for model, _ in points], "per person and hour")
+        yield Figures((Figure(drawing, f"Robustness · {stage.name}", caption, caption),))
+
+
+def _by_version(stage: StageRecord, versions: list[dict[str, Any]]) -> Table:
+    agreement = {row["group"]: row for row in stage.results.get("agreement", [])}
+    rows = [
+        Row(
+            (
+                row["model"],
+                *(number(row[key]) for key in ("people", "person_hours", "attempts", "violating_prompts")),
+                interval_cell(row["gamma"], lambda value: f"{value:.2f}"),
+                *_hits(row["hits"]),
+                _ac2(agreement.get(f"model: {row['model']}")),
+                number(row["undecided"] + row["unrated"]),
+            )
+        )
+        for row in versions
+    ]
+    rows.append(Row(("Llama 2-Chat 7B", *[UNKNOWN] * 4, PUBLISHED_GAMMA, *[UNKNOWN] * 2, "0.92", UNKNOWN), published=True))
+    caption = (
+        f"{stage.name}: gamma is the number of prompts that drew a violation, per person and hour, with a bootstrap over "
+        "people. Hit in 1 and in 10: sessions that drew one within so many attempts. The row in italics is the paper's."
+    )
+    columns = (
+        "",
+        "people",
+        "person-hours",
+        "attempts",
+        "violating prompts",
+        "gamma",
+        "hit in 1",
+        "hit in 10",
+        "AC2",
+        "undecided",
+    )
+    return Table(columns, tuple(rows), caption)
+
+
+def _hits(hits: list[dict[str, Any]]) -> tuple[str, str]:
+    by_k = {row["k"]: row for row in hits}
+    return interval_cell(by_k.get(1)), interval_cell(by_k.get(10))
+
+
+def _ac2(row: dict[str, Any] | None) -> str:
+    found = next((one for one in row["coefficients"] if one["coefficient"] == "ac2"), None) if row else None
+    value = {"estimate": found["value"], "lower": found["lower"], "upper": found["upper"]} if found else None
+    return interval_cell(value, lambda number: f"{number:.2f}")
+
+
+def _by_group(stage: StageRecord, versions: list[dict[str, Any]]) -> Table:
+    found = {(row["model"], group["group"]): group for row in versions for group in row["groups"]}
+    groups = list(dict.fromkeys(group for _, group in found))
+    models = [row["model"] for row in versions]
+    rows = tuple(
+        Row(
+            (
+                sentence(group),
+                *(interval_cell(found.get((model, group), {}).get("violations")) for model in models),
+                *(
+                    interval_cell(found.get((model, group), {}).get("rating"), lambda value: f"{value:.2f}")
+                    for model in models
+                ),
+            )
+        )
+        for group in groups
+    )
+    columns = ("", *(f"violations, {model}" for model in models), *(f"rating, {model}" for model in models))
+    caption = f"{stage.name}: attempts that most raters called violating (1 or 2), and mean ratings from 1 to 5, by group."
+    return Table(columns, rows, caption)
+
+
+def _rerun(stage: StageRecord, rerun: dict[str, Any]) -> Table:
+    rows = [Row((words(row["group"]), interval_cell(row), number(row["n"]))) for row in rerun["rejection_rate"]]
+    rows.append(Row(("the paper, model over model", PUBLISHED_REJECTION, UNKNOWN), published=True))
+    caption = (
+        f"{stage.name}: prompts that drew a violation before, sent to {rerun['model']}: the share that draws none any more. "
+        f"{rerun['undecided_prompts']:,} prompts are undecided."
+    )
+    return Table(("drew a violation from", "rejection rate", "prompts"), tuple(rows), caption)
