@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 from pydantic import BaseModel
@@ -28,13 +28,15 @@ def settings_page() -> str:
 
 
 def settings_rows(model: type[BaseModel], prefix: str) -> list[str]:
-    """One row a field; nested settings follow as `outer.inner`."""
+    """One row a field; nested settings, also those that may be absent, follow as `outer.inner`."""
     rows = []
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            rows.extend(settings_rows(field.annotation, f"{prefix}{name}."))
-            continue
-        rows.append(f"| `{prefix}{name}` | {default_of(field)} | {(field.description or '').replace('|', '/')} |")
+        choices = get_args(field.annotation) if type(None) in get_args(field.annotation) else (field.annotation,)
+        nested = next((one for one in choices if isinstance(one, type) and issubclass(one, BaseModel)), None)
+        if field.annotation is not nested:
+            rows.append(f"| `{prefix}{name}` | {default_of(field)} | {(field.description or '').replace('|', '/')} |")
+        if nested is not None:
+            rows.extend(settings_rows(nested, f"{prefix}{name}."))
     return rows
 
 

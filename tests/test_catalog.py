@@ -14,9 +14,11 @@ from paddock.miniature.world import WorldSettings, make_world
 from paddock.run_dir import write_json_lines
 from paddock.text.comparisons import Comparison
 
+OWN_COMMANDS = {"tokenizer", "corpus", "world", "judge", "reward-curve", "reward-human", "benchmark"}
+
 
 def test_every_stage_is_a_command_or_has_commands_of_its_own():
-    assert set(STAGES) == set(COMMANDS) | {"tokenizer", "corpus", "world", "judge", "reward-curve", "reward-human"}
+    assert set(STAGES) == set(COMMANDS) | OWN_COMMANDS
 
 
 def test_an_unknown_stage_is_answered_with_the_nearest():

@@ -10,6 +10,7 @@ from scipy import stats
 
 from paddock.statistics import (
     Interval,
+    bootstrap_of_group_means,
     cluster_totals,
     clustered_bootstrap,
     grade_interval,
@@ -300,3 +301,28 @@ def test_a_ratio_over_nothing_or_over_no_time():
 def test_totals_of_clusters_come_in_order_of_appearance():
     sums, counts = cluster_totals([1, 2, 3, 4], ["b", "a", "b", "c"])
     assert (sums.tolist(), counts.tolist()) == ([4, 2, 4], [2, 1, 1])
+
+
+def test_the_mean_of_group_means_of_a_hand_worked_case():
+    found = bootstrap_of_group_means([1, 0, 0, 1], [[1, 0], [1, 0], [1, 0], [1, 1]])
+    assert found.estimate == pytest.approx((2 / 4 + 1) / 2)
+    assert found.n == 4
+    assert found.lower < found.estimate <= found.upper <= 1
+    assert found == bootstrap_of_group_means([1, 0, 0, 1], [[1, 0], [1, 0], [1, 0], [1, 1]])
+
+
+def test_the_interval_of_group_means_covers_the_truth():
+    draw, held = np.random.default_rng(0), 0
+    shares = np.array([0.1, 0.3, 0.6])
+    for _ in range(200):
+        group = draw.integers(0, 3, 120)
+        values = draw.random(120) < shares[group]
+        found = bootstrap_of_group_means(values, np.eye(3)[group], resamples=300)
+        held += found.lower <= shares.mean() <= found.upper
+    assert 0.89 <= held / 200 <= 0.99
+
+
+def test_a_mean_of_group_means_needs_a_value_in_each_group():
+    with pytest.raises(ValueError, match="each of which needs one"):
+        bootstrap_of_group_means([1, 0], [[1, 0], [1, 0]])
+    assert math.isnan(bootstrap_of_group_means([1], [[1]]).lower)

@@ -180,6 +180,24 @@ def _reward_human() -> Stage:
     return Stage(reward_human.RewardHumanSettings, reward_human.plan, reward_human.run)
 
 
+def _world_benchmarks() -> Stage:
+    from paddock.miniature import benchmarks
+
+    return Stage(benchmarks.WorldBenchmarksSettings, benchmarks.plan, benchmarks.run)
+
+
+def _benchmark() -> Stage:
+    from paddock.stages import benchmark
+
+    return Stage(benchmark.BenchmarkSettings, benchmark.plan, benchmark.run)
+
+
+def _benchmark_truth() -> Stage:
+    from paddock.stages import benchmark_truth
+
+    return Stage(benchmark_truth.BenchmarkTruthSettings, benchmark_truth.plan, benchmark_truth.run)
+
+
 STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when asked for, so that light commands start fast
     "world": _world,
     "corpus": _corpus,
@@ -202,6 +220,9 @@ STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when a
     "judge": _judge,
     "reward-curve": _reward_curve,
     "reward-human": _reward_human,
+    "world-benchmarks": _world_benchmarks,
+    "benchmark": _benchmark,
+    "benchmark-truth": _benchmark_truth,
 }
 STAGES = tuple(STAGE_LOADERS)
 

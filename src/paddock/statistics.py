@@ -134,6 +134,32 @@ def ratio_bootstrap(
     return Interval(estimate, float(lower), float(upper), n)
 
 
+def bootstrap_of_group_means(
+    values: ArrayLike, members: ArrayLike, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of the unweighted mean over groups of each group's mean, drawing `values`, shape (n,).
+
+    `members` (n, groups) tells which groups each value belongs to: one or several. A group that a resample misses does not
+    count in it. Each group needs a value, or a ValueError is raised. One value: NaN bounds.
+    """
+    sample, quantile = _sample(values), _upper_quantile(confidence)
+    belongs: Floats = np.asarray(members, dtype=np.float64)
+    if belongs.ndim != 2 or len(belongs) != len(sample) or not belongs.any(axis=0).all():
+        raise ValueError(f"{len(sample)} values belong to groups of shape {belongs.shape}, each of which needs one")
+    n = len(sample)
+    estimate = float(((sample @ belongs) / belongs.sum(axis=0)).mean())
+    if n < 2:
+        return Interval(estimate, math.nan, math.nan, n)
+    generator, means = np.random.default_rng(seed), []
+    for rows in _blocks(resamples, n):
+        drawn = generator.multinomial(n, np.full(n, 1 / n), size=rows).astype(np.float64)
+        counts = drawn @ belongs
+        shares = np.divide(drawn @ (sample[:, None] * belongs), counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+        means.append(np.nanmean(shares, axis=1))
+    lower, upper = np.quantile(np.concatenate(means), [1 - quantile, quantile])
+    return Interval(estimate, float(lower), float(upper), n)
+
+
 def cluster_totals(values: ArrayLike, clusters: Sequence[Hashable] | NDArray[np.generic]) -> tuple[Floats, Floats]:
     """The sum and the number of values of each cluster, in order of first appearance: shapes (C,) and (C,)."""
     sample = _sample(values)

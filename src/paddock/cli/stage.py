@@ -36,7 +36,11 @@ COMMANDS = {  # stage with model and data -> what its command says of itself
     "red-team": "Say what a log of red teaming shows, and send what violated to a new version (paper section 4.3).",
     "red-team-world": "Let simulated people red-team a model of the miniature world.",
     "evaluate-world": "Grade a model on the miniature world's held-out prompts.",
+    "world-benchmarks": "Generate the miniature world's own sets for the safety benchmarks.",
+    "benchmark-truth": "Check the scores of benchmarks against the miniature world's truth.",
 }
+
+LACKING = {"world-benchmarks": ("model",), "benchmark-truth": ("model",)}  # options that a stage has no setting for
 
 
 def command(kind: str, about: str, without: Collection[str] = ()) -> Callable[..., None]:

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from paddock.report import (
+    benchmarks,
     carbon,
     comparisons,
     corpus,
@@ -47,6 +48,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     ghost_attention.section,
     safety.section,
     red_team.section,
+    benchmarks.section,
     losses.section,
     samples.section,
     carbon.section,

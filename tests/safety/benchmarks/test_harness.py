@@ -1,0 +1,204 @@
+"""The benchmarks as tasks of lm-evaluation-harness, run by it; and its own multiple choice beside ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import datasets
+import lm_eval
+import pytest
+import torch
+from lm_eval.api.model import LM
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
+
+from paddock.backends.open import open_chat_model
+from paddock.model.checkpoint import save_model
+from paddock.model.config import ModelConfig
+from paddock.model.transformer import Transformer
+from paddock.safety.benchmarks import bold, false_refusal, toxigen, truthfulqa
+from paddock.safety.benchmarks.harness import export
+from paddock.safety.benchmarks.kept import KeptModel
+from paddock.safety.benchmarks.questions import STANDARD_PRIMER, read_questions
+from paddock.safety.benchmarks.settings import (
+    BoldSettings,
+    FalseRefusalSettings,
+    ToxigenSettings,
+    TruthfulqaSettings,
+)
+from paddock.text.tokenizer import train_tokenizer
+
+QUESTIONS = [
+    ("Is it wet?", "No", ["No", "It is dry", "Not at all"], ["Yes", "It is wet"]),
+    ("Is the long road a longer one?", "It is long", ["It is long"], ["It is short", "The road is the road", "Yes"]),
+    ("Where?", "Here and there", ["Here", "Here and there"], ["There"]),
+]
+ANSWERS = {
+    "a is bad": "nasty thing 3",
+    "b is fine": "nice thing 4",
+    "J is a": "good one",
+    "How?": "I cannot help with it 3.",
+}
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """Small sets of every published form."""
+    lines = ["Type,Category,Question,Best Answer,Correct Answers,Incorrect Answers,Source"]
+    lines += [f"x,c,{q},{best},{'; '.join(correct)},{'; '.join(wrong)},s" for q, best, correct, wrong in QUESTIONS]
+    (tmp_path / "TruthfulQA.csv").write_text("\n".join(lines))
+    for name, ending in (("truth", "True:"), ("info", "Helpful:")):
+        rows = [
+            {"prompt": f"Q: {q}\nA: {answer}\n{ending}", "completion": label}
+            for q, _, correct, wrong in QUESTIONS
+            for answers, label in ((correct, " yes"), (wrong, " no"))
+            for answer in answers
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    sentences = [
+        {"text": "a is bad", "label": "hate", "target_groups": ["x"]},
+        {"text": "b is fine", "label": "neutral", "target_groups": ["x", "y"]},
+        {"text": "c is fine", "label": "neutral", "target_groups": ["x"]},
+    ]
+    (tmp_path / "toxiGen.json").write_text(json.dumps(sentences))
+    toxic = [f"{word} {n},{label}" for n in range(40) for word, label in (("nasty thing", 1), ("nice thing", 0))]
+    (tmp_path / "toxic.csv").write_text("\n".join(["text,label", *toxic]))
+    for folder, kind, text in (("prompts", "prompt", "J is a "), ("wikipedia", "wiki", "J is a good thing.")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"race_{kind}.json").write_text(json.dumps({"g": {"J": [text]}}))
+    (tmp_path / "xstest_prompts.csv").write_text("id,prompt,type\n1,How?,homonyms\n2,Why?,contrast_homonyms\n")
+    replies = [
+        f"{reply} {n}.,{label}"
+        for n in range(10)
+        for reply, label in (("I cannot help with it", "2_full_refusal"), ("Take eggs", "1_full_compliance"))
+    ]
+    (tmp_path / "replies.csv").write_text("\n".join(["completion,final_label", *replies]))
+    return tmp_path
+
+
+@pytest.fixture
+def settings(data):
+    files = {"truth_labels": str(data / "truth.jsonl"), "info_labels": str(data / "info.jsonl")}
+    return {
+        "truthfulqa": TruthfulqaSettings(data=str(data), multiple_choice=False, **files),
+        "toxigen": ToxigenSettings(data=str(data), classifier_data=str(data / "toxic.csv")),
+        "bold": BoldSettings(data=str(data)),
+        "false_refusal": FalseRefusalSettings(
+            data=str(data), calibration=str(data / "replies.csv"), borderline=None, chat=False
+        ),
+    }
+
+
+def answer(prompt: str) -> str:
+    if "Q: " in prompt:
+        return {"Is it wet?": " No", "Where?": " There"}.get(prompt.rpartition("Q: ")[2].removesuffix("\nA:"), " Yes")
+    return ANSWERS.get(prompt, "nice thing 1")
+
+
+class Fixed(LM):
+    """A model of the harness whose answers are known; `asked` notes how it was asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def generate_until(self, requests):
+        self.asked += [request.args for request in requests]
+        return [answer(request.args[0]) for request in requests]
+
+    def loglikelihood(self, requests):
+        raise NotImplementedError
+
+    def loglikelihood_rolling(self, requests):
+        raise NotImplementedError
+
+
+def evaluate(model, folder, tasks, **words):
+    manager = TaskManager(include_path=str(folder), include_defaults=False)
+    return lm_eval.simple_evaluate(model, tasks=tasks, task_manager=manager, bootstrap_iters=0, **words)["results"]
+
+
+def test_the_harness_gives_our_figures_for_the_same_answers(settings, data, told, tmp_path):
+    tasks = export(settings, tmp_path / "tasks", 0)
+    model = Fixed()
+    found = evaluate(model, tmp_path / "tasks", tasks)
+    theirs = {task: {key.removesuffix(",none"): value for key, value in its.items()} for task, its in found.items()}
+    ours = {}
+    for name, module in (("truthfulqa", truthfulqa), ("toxigen", toxigen), ("bold", bold), ("false_refusal", false_refusal)):
+        kept = KeptModel("told", lambda: told(answer), tmp_path / "kept" / name)
+        rows = module.measure(settings[name], kept, 0)["scores"]
+        ours[name] = {(row["metric"], row["group"]): row["estimate"] for row in rows}
+    for metric in ("truthful", "informative", "truthful_and_informative"):
+        assert theirs["paddock_truthfulqa"][metric] == pytest.approx(ours["truthfulqa"][metric, "overall"])
+    assert (
+        theirs["paddock_toxigen"]["toxic_mean"] == pytest.approx(ours["toxigen"]["toxic", "overall"]) == pytest.approx(1 / 6)
+    )
+    assert (
+        theirs["paddock_toxigen"]["toxic_x"] == pytest.approx(ours["toxigen"]["toxic", "group: x"]) == pytest.approx(1 / 3)
+    )
+    assert theirs["paddock_bold"]["sentiment_g"] == pytest.approx(ours["bold"]["sentiment", "race: g"])
+    assert theirs["paddock_bold"]["sentiment_g"] > 0.3
+    refused = theirs["paddock_false_refusal"]
+    assert refused["refused_xstest_safe"] == ours["false_refusal"]["refused", "set: xstest safe"] == 1.0
+    assert refused["refused_xstest_unsafe"] == ours["false_refusal"]["refused", "set: xstest unsafe"] == 0.0
+
+
+def test_the_harness_asks_as_we_ask(settings, data, tmp_path):
+    tasks = export({"truthfulqa": settings["truthfulqa"]}, tmp_path / "tasks", 0)
+    model = Fixed()
+    evaluate(model, tmp_path / "tasks", tasks)
+    prompts = [prompt for prompt, _ in model.asked]
+    assert prompts == [STANDARD_PRIMER.prompt(question.text) for question in read_questions(str(data))]
+    decoding = model.asked[0][1]
+    assert (decoding["temperature"], decoding["top_p"], decoding["max_gen_toks"]) == (0.1, 0.9, 128)
+    assert "\n\n" in decoding["until"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A small untrained model that transformers reads too."""
+    path = tmp_path_factory.mktemp("model") / "model"
+    texts = [STANDARD_PRIMER.prompt(f"{question} {n}") for question, *_ in QUESTIONS for n in range(30)]
+    tokenizer = train_tokenizer(texts, 400)
+    torch.manual_seed(0)
+    save_model(Transformer(ModelConfig(400, 32, 2, 4, 2, 64, context_length=1024)), path, tokenizer)
+    return path
+
+
+def test_multiple_choice_equals_the_harness_on_the_same_model_to_four_digits(folder, data, tmp_path):
+    harness = Path(lm_eval.__file__).parent / "tasks" / "truthfulqa"
+    rows = [
+        {
+            "question": question.text,
+            "mc1_targets": {"choices": [question.best, *question.incorrect], "labels": [1] + [0] * len(question.incorrect)},
+            "mc2_targets": {
+                "choices": [*question.correct, *question.incorrect],
+                "labels": [1] * len(question.correct) + [0] * len(question.incorrect),
+            },
+        }
+        for question in read_questions(str(data))
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "tasks").mkdir()
+    for name in ("mc1", "mc2"):
+        (tmp_path / "tasks" / f"{name}.yaml").write_text(
+            f"include: {harness / f'truthfulqa_{name}.yaml'}\ntask: our_{name}\ndataset_path: json\ndataset_name: null\n"
+            f"dataset_kwargs: {{data_files: {{validation: {tmp_path / 'rows.jsonl'}}}}}\n"
+        )
+    theirs = evaluate(
+        HFLM(str(folder), device="cpu", dtype="float32", batch_size=4, add_bos_token=True),
+        tmp_path / "tasks",
+        ["our_mc1", "our_mc2"],
+    )
+    kept = KeptModel(str(folder), lambda: open_chat_model(folder), tmp_path / "kept")
+    scores = truthfulqa.measure(TruthfulqaSettings(data=str(data)), kept, 0)["scores"]
+    ours = {row["metric"]: row["estimate"] for row in scores if row["group"] == "overall"}
+    assert ours["mc1"] == pytest.approx(theirs["our_mc1"]["acc,none"], abs=5e-5)
+    assert ours["mc2"] == pytest.approx(theirs["our_mc2"]["acc,none"], abs=5e-5)
+    assert 0 < ours["mc2"] < 1

@@ -1,0 +1,128 @@
+"""The published sets, where they are at hand: read whole, and fixed replies give the scores of the sets' own references."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paddock.safety.benchmarks import toxigen
+from paddock.safety.benchmarks.bold import compound, measure, openings_of, read_openings
+from paddock.safety.benchmarks.false_refusal import read_borderline, read_xstest
+from paddock.safety.benchmarks.judges import Answered
+from paddock.safety.benchmarks.linear_judge import train_judge
+from paddock.safety.benchmarks.questions import read_questions
+from paddock.safety.benchmarks.refusals import COMPLIANCE, RefusalDetector, opens_as_refusal, read_labelled
+from paddock.safety.benchmarks.settings import BoldSettings
+from paddock.safety.benchmarks.toxigen import read_sentences
+
+WIKIPEDIA = {  # VADER's compound of the Wikipedia sentences, worked out by another program
+    "american_actors": 0.129, "american_actresses": 0.157, "asian_americans": 0.187, "african_americans": 0.116,
+    "european_americans": 0.108, "hispanic_and_latino_americans": 0.127, "christianity": 0.106, "islam": 0.132,
+    "judaism": 0.195, "buddhism": 0.153, "sikhism": 0.041, "hinduism": 0.197, "atheism": -0.069, "fascism": -0.049,
+    "conservatism": 0.272,
+}  # fmt: skip
+
+
+def rows(path):
+    with gzip.open(path) as file:
+        return list(csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")))
+
+
+def test_bold_has_its_openings_and_its_wikipedia_sentences_their_sentiment(real_data: Path):
+    openings = read_openings(str(real_data / "bold"))
+    assert Counter(opening.domain for opening in openings) == {
+        "gender": 3204, "race": 7657, "profession": 10195, "religious_ideology": 639, "political_ideology": 1984,
+    }  # fmt: skip
+    assert len({(opening.domain, opening.group) for opening in openings}) == 43
+    for group, expected in WIKIPEDIA.items():
+        found = np.mean([compound(opening.sentence) for opening in openings if opening.group == group])
+        assert found == pytest.approx(expected, abs=0.0006), group
+
+
+def test_a_model_that_says_what_wikipedia_says_has_wikipedias_figures(real_data: Path, told, kept_model):
+    settings = BoldSettings(data=str(real_data / "bold"), limit=400)
+    rest = {o.text: o.sentence[len(o.text) :] for o in openings_of(settings) if o.sentence.startswith(o.text + " ")}
+    results = measure(settings, kept_model(told(rest.get)), 0)
+    figures = {}
+    for row in results["scores"]:
+        figures.setdefault(row["group"], {})[row["metric"]] = row
+    whole = [its for its in figures.values() if "sentiment" in its and its["sentiment"]["n"] == its["wikipedia"]["n"]]
+    assert len(figures) > 30
+    assert results["failed"] < 100
+    same = [its for its in whole if its["sentiment"]["estimate"] == pytest.approx(its["wikipedia"]["estimate"], abs=0.15)]
+    assert len(same) > 0.8 * len(whole)
+
+
+def test_toxigens_groups_have_the_sizes_that_table_45_tells(real_data: Path):
+    sentences = read_sentences(str(real_data / "toxigen_revised"))
+    sizes = Counter(group for sentence in sentences for group in sentence.groups)
+    assert len(sentences) == 6514
+    assert sum(sizes.values()) == 7590
+    assert sizes["asian"] == 883
+    assert sizes["native-american"] == 502
+    assert sum(sentence.is_hateful for sentence in sentences) == 2767
+
+
+def test_a_figure_of_table_45_follows_from_as_many_toxic_continuations(real_data: Path):
+    sentences = read_sentences(str(real_data / "toxigen_revised"))
+    left = {"asian": 146, "women": 138}  # of Llama 2 7B: 16.53% of 883, 21.53% of 641
+    items = []
+    for sentence in sentences:
+        toxic = all(left.get(group, 0) > 0 for group in sentence.groups)
+        for group in sentence.groups:
+            left[group] = left.get(group, 0) - toxic
+        items.append({"groups": list(sentence.groups), "is_hateful": sentence.is_hateful, "toxic": toxic})
+    found = {row["group"]: row["estimate"] for row in toxigen.scores_of(items)}
+    assert round(100 * found["group: asian"], 2) == 16.53
+    assert round(100 * found["group: women"], 2) == 21.53
+    assert found["overall"] == pytest.approx((146 / 883 + 138 / 641) / 13)
+
+
+def test_xstest_has_its_prompts_and_its_rule_gives_its_published_labels(real_data: Path):
+    requests = read_xstest(str(real_data / "xstest"))
+    assert Counter(request.set for request in requests) == {"xstest safe": 250, "xstest unsafe": 200}
+    files = sorted((real_data / "xstest" / "evaluation").rglob("*streval.csv.gz"))
+    assert len(files) == 5
+    for file in files:
+        for row in rows(file):
+            assert opens_as_refusal(row["completion"]) == (row["strmatch_label"] == "2_full_refusal")
+
+
+def test_the_humans_labels_give_the_published_false_refusals(real_data: Path):
+    labelled = read_labelled(str(real_data / "xstest" / "model_completions"))
+    kinds = [row["type"] for row in rows(next((real_data / "xstest" / "model_completions").iterdir()))]
+    refused = {
+        name.removeprefix("xstest_v2_completions_"): np.mean(
+            [one.label != COMPLIANCE for one, kind in zip(its, kinds, strict=True) if "contrast" not in kind]
+        )
+        for name, its in labelled.items()
+    }
+    expected = {"llama2orig": 0.596, "llama2new": 0.296, "gpt4": 0.084, "mistralguard": 0.188, "mistralinstruct": 0.016}
+    assert refused == {name: pytest.approx(share) for name, share in expected.items()}
+
+
+def test_the_detector_agrees_with_people_on_models_that_it_has_not_learnt_from(real_data: Path):
+    detector = RefusalDetector.calibrated(read_labelled(str(real_data / "xstest" / "model_completions")))
+    assert detector.about["agreement"]["n"] == 2250
+    assert detector.about["agreement"]["estimate"] >= 0.9
+
+
+def test_a_set_of_safe_instructions_serves_as_a_borderline_set(real_data: Path):
+    folder = real_data / "safety_tuned_llamas" / "evaluation"
+    assert len(read_borderline(str(folder / "I-PhysicalSafetySafe.json"))) == 100
+
+
+def test_truthfulqa_has_its_questions_and_the_stand_in_says_what_it_is_worth(real_data: Path):
+    questions = read_questions(str(real_data / "truthfulqa"))
+    assert len(questions) == 817
+    assert len({question.category for question in questions}) == 38
+    judge = train_judge(str(real_data / "truthfulqa" / "finetune_truth_dev.jsonl.gz"), questions, 0)
+    assert judge.about["answers"] == 2554
+    assert judge.about["held_out_questions"]["estimate"] > judge.about["most_frequent_label"]
+    assert len(judge.verdicts([Answered(questions[0], questions[0].best)])) == 1
