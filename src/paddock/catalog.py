@@ -156,6 +156,12 @@ def _red_team_world() -> Stage:
     return Stage(red_team_world.RedTeamWorldSettings, red_team_world.plan, red_team_world.run)
 
 
+def _study() -> Stage:
+    from paddock.studio import simulated_study
+
+    return Stage(simulated_study.SimulatedStudySettings, simulated_study.plan, simulated_study.run)
+
+
 def _evaluate_world() -> Stage:
     from paddock.stages import evaluate_world
 
@@ -216,6 +222,7 @@ STAGE_LOADERS: dict[str, Callable[[], Stage]] = {  # modules are imported when a
     "safety-scaling": _safety_scaling,
     "red-team": _red_team,
     "red-team-world": _red_team_world,
+    "study": _study,
     "evaluate-world": _evaluate_world,
     "judge": _judge,
     "reward-curve": _reward_curve,

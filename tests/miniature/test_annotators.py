@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddock.errors import DataError
-from paddock.miniature.annotators import ANNOTATORS, RATING_FROM, Annotator, allowed_accuracy, annotate, utility
+from paddock.miniature.annotators import (
+    ANNOTATORS,
+    RATING_FROM,
+    Annotator,
+    SideBySide,
+    allowed_accuracy,
+    annotate,
+    likert_chances,
+    likert_of,
+    texts_of,
+    utility,
+)
 from paddock.miniature.dialogs import UNKNOWN, helpful_prompts, safety_prompts
 from paddock.miniature.requests import BORDERLINE, PLAIN_REFUSAL, REFUSALS
 from paddock.miniature.tasks import GradedPrompt, Task
@@ -226,3 +237,34 @@ def test_pairs_that_no_simulated_annotator_rated_have_no_allowed_accuracy():
     (preference,) = labels([COPY], "bear, cat.", "cat.")
     with pytest.raises(DataError, match="no simulated annotator"):
         allowed_accuracy([replace(preference, annotator="Ada")], [COPY])
+
+
+def test_the_seven_points_are_cut_where_the_declared_differences_are():
+    perceived = [1.0, 0.99, 0.5, 0.49, 0.15, 0.14, 0.0, -0.14, -0.15, -0.5, -1.0]
+    assert [likert_of(difference) for difference in perceived] == [1, 2, 2, 3, 3, 4, 4, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("annotator", ANNOTATORS, ids=lambda one: one.name)
+def test_ratings_side_by_side_follow_their_declared_probabilities(annotator: Annotator):
+    prompts = prompts_like(TRANSLATE, 4000)
+    rater = SideBySide(annotator, prompts, 0)
+    half, wrong = "hot.", "bear."
+    ratings = [rater.rate(texts_of(prompt.dialog.messages), half, wrong) for prompt in prompts]
+    chances = likert_chances(utility(TRANSLATE, half) - utility(TRANSLATE, wrong), annotator.noise)
+    assert sum(chances) == pytest.approx(1)
+    for point, chance in enumerate(chances, start=1):
+        error = math.sqrt(chance * (1 - chance) / len(prompts))
+        assert ratings.count(point) / len(prompts) == pytest.approx(chance, abs=4 * error + 1e-9)
+
+
+def test_a_pair_shown_the_other_way_round_is_rated_the_other_way_round():
+    prompts = prompts_like(COPY, 50)
+    rater = SideBySide(ANNOTATORS[1], prompts, 0)
+    for prompt in prompts:
+        texts = texts_of(prompt.dialog.messages)
+        assert rater.rate(texts, "bear, cat.", UNKNOWN) == 8 - rater.rate(texts, UNKNOWN, "bear, cat.")
+
+
+def test_a_rater_side_by_side_knows_its_world_alone():
+    with pytest.raises(DataError, match=r"did not ask 'Copy bear, cat\.'"):
+        SideBySide(ANNOTATORS[0], [TRANSLATE], 0).rate(("Copy bear, cat.",), "a", "b")

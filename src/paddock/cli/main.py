@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from paddock.cli import benchmark, chat, corpus, evaluate, judge, model, recipe, reward_progress, stage, tokenizer
+from paddock.cli import benchmark, chat, corpus, evaluate, judge, model, recipe, reward_progress, stage, studio, tokenizer
 from paddock.errors import PaddockError
 
 INTERRUPTED = 130
@@ -39,6 +39,7 @@ app.command("compare", rich_help_panel="Ratings")(evaluate.compare)
 app.command("judge", rich_help_panel="Ratings")(judge.judge)
 app.command("reward-curve", rich_help_panel="Ratings")(reward_progress.reward_curve)
 app.command("reward-human", rich_help_panel="Ratings")(stage.command("reward-human", stage.REWARD_HUMAN, without=("model",)))
+app.add_typer(studio.app, name="studio", rich_help_panel="Ratings")
 app.command("report", rich_help_panel="Recipes")(recipe.report)
 
 

@@ -35,6 +35,7 @@ COMMANDS = {  # stage with model and data -> what its command says of itself
     "safety-scaling": "Fine-tune with more and more safety data; count rewards and refusals (paper section 4.2.3).",
     "red-team": "Say what a log of red teaming shows, and send what violated to a new version (paper section 4.3).",
     "red-team-world": "Let simulated people red-team a model of the miniature world.",
+    "study": "Have the miniature world's annotators rate two models side by side, through the studio (paper section 3.4.2).",
     "evaluate-world": "Grade a model on the miniature world's held-out prompts.",
     "world-benchmarks": "Generate the miniature world's own sets for the safety benchmarks.",
     "benchmark-truth": "Check the scores of benchmarks against the miniature world's truth.",

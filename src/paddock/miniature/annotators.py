@@ -27,6 +27,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 from paddock.errors import DataError
@@ -53,6 +54,10 @@ REASONS = {
 
 RATING_FROM: dict[PreferenceRating, float] = {"significantly": 1.2, "better": 0.7, "slightly": 0.3, "negligibly": 0.0}
 """The smallest perceived difference of utility that earns each rating."""
+
+LIKERT_FROM = (1.0, 0.5, 0.15)
+"""Side by side on seven points: the smallest perceived difference of utility that makes a reply much better, better, or
+slightly better; below, the two are about the same."""
 
 OVERALL = "overall"
 
@@ -132,6 +137,46 @@ def allowed_accuracy(
             right, wrong = (chance * share for chance, share in zip(odds, kept, strict=True))
             chances[group].append(right / (right + wrong))
     return {group: sum(values) / len(values) for group, values in chances.items()}
+
+
+class SideBySide:
+    """One annotator who rates two replies on seven points, from 1, the first is much better, to 7, the second is.
+
+    `prompts` are those that may be asked, found by the texts of their messages.
+    """
+
+    def __init__(self, annotator: Annotator, prompts: Iterable[GradedPrompt], seed: int) -> None:
+        self.annotator, self.seed = annotator, seed
+        self.known = {texts_of(prompt.dialog.messages): prompt for prompt in prompts}
+
+    def rate(self, texts: Sequence[str], first: str, second: str) -> int:
+        """The rating of two replies to the prompt with these messages. The same for a pair whichever reply stands first,
+        but for its direction. Raises DataError for a prompt that the world did not ask."""
+        prompt = self.known.get(tuple(texts))
+        if prompt is None:
+            raise DataError("a page", f"the world did not ask {texts[-1]!r}")
+        low, high = sorted((first, second))
+        noise = self.annotator.noise * _logistic(Random(f"{self.seed}|{self.annotator.name}|{tuple(texts)}|{low}|{high}"))
+        perceived = utility(prompt, low) - utility(prompt, high) + noise
+        return likert_of(perceived if low == first else -perceived)
+
+
+def texts_of(messages: Sequence[Message]) -> tuple[str, ...]:
+    """What a page shows of a dialog."""
+    return tuple(message.content for message in messages)
+
+
+def likert_of(perceived: float) -> int:
+    """The point from 1 to 7 for a perceived advantage of the first reply."""
+    steps = sum(abs(perceived) >= least for least in LIKERT_FROM)
+    return 4 - steps if perceived > 0 else 4 + steps
+
+
+def likert_chances(difference: float, noise: float) -> list[float]:
+    """The probabilities of the points 1 to 7 where the first reply's utility is larger by `difference`."""
+    cuts = [*LIKERT_FROM, *(-least for least in reversed(LIKERT_FROM))]
+    up_to = [0.0, *(_sigmoid((difference - cut) / noise) for cut in cuts), 1.0]  # P(at most this point)
+    return [after - before for before, after in pairwise(up_to)]
 
 
 def _kept_shares(prompt: GradedPrompt, worse: str, better: str, flag_error: float) -> tuple[float, float]:

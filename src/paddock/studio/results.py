@@ -1,0 +1,122 @@
+"""What was answered, as rows: each answer that counts, with its item. Everything that is counted or exported begins here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from paddock.studio.tables import assignments, items, people, ratings, reading, rulings
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """One answer that counts. `answer` speaks of the file's sides; `swapped`: reply_b was shown as A.
+
+    `is_own`: the content is a conversation that the rater held themselves, so that nobody else rated the same.
+    """
+
+    number: int  # of the rating: later ones are larger
+    item: int
+    item_name: str
+    kind: str
+    content: dict[str, Any]
+    is_own: bool
+    rater: str
+    answer: dict[str, Any]
+    right: bool | None
+    swapped: bool
+    opened: float
+    at: float
+    seconds: float
+    active_seconds: float | None
+
+    @property
+    def models(self) -> list[str]:
+        """The models of the replies, the file's a first; of a conversation, the model that it was held with."""
+        replies = self.content.get("replies")
+        return [str(reply["model"]) for reply in replies] if replies else [str(self.content.get("model", "model"))]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A lead's last word on an item."""
+
+    lead: str
+    answer: dict[str, Any]
+    at: float
+
+
+def last_changes(engine: sa.Engine) -> tuple[int, int]:
+    """The ids of the last rating and the last ruling: where they have not moved, no figure has."""
+    with reading(engine) as connection:
+        last = [connection.execute(sa.select(sa.func.max(table.c.id))).scalar_one() or 0 for table in (ratings, rulings)]
+    return last[0], last[1]
+
+
+def answers(engine: sa.Engine, kinds: Sequence[str] = ("item",), item: int | None = None) -> list[Rated]:
+    """The answers that count, in the order in which they were given; those of one item where it is named."""
+    found = (
+        sa.select(
+            ratings.c.id,
+            ratings.c.answer,
+            ratings.c.correct,
+            ratings.c.at,
+            ratings.c.seconds,
+            ratings.c.active_seconds,
+            assignments.c.item,
+            assignments.c.swapped,
+            assignments.c.opened,
+            assignments.c.content,
+            people.c.name.label("rater"),
+        )
+        .select_from(
+            assignments.join(ratings, ratings.c.id == assignments.c.rating)
+            .join(people)
+            .join(items, items.c.id == assignments.c.item)
+        )
+        .where(items.c.kind.in_(kinds), assignments.c.state == "done")
+        .order_by(ratings.c.id)
+    )
+    about = sa.select(items.c.id, items.c.name, items.c.kind, items.c.content).where(items.c.kind.in_(kinds))
+    if item is not None:
+        found, about = found.where(items.c.id == item), about.where(items.c.id == item)
+    with reading(engine) as connection:
+        known = {row.id: row for row in connection.execute(about)}
+        return [
+            Rated(
+                number=row.id,
+                item=row.item,
+                item_name=known[row.item].name,
+                kind=known[row.item].kind,
+                content=row.content if row.content is not None else known[row.item].content,
+                is_own=row.content is not None,
+                rater=row.rater,
+                answer=row.answer,
+                right=row.correct,
+                swapped=row.swapped,
+                opened=row.opened,
+                at=row.at,
+                seconds=row.seconds,
+                active_seconds=row.active_seconds,
+            )
+            for row in connection.execute(found)
+        ]
+
+
+def last_words(engine: sa.Engine) -> dict[int, Ruling]:
+    """The newest ruling of each item that has one."""
+    columns = (rulings.c.item, people.c.name, rulings.c.answer, rulings.c.at)
+    query = sa.select(*columns).select_from(rulings.join(people)).order_by(rulings.c.id)
+    with reading(engine) as connection:
+        return {row.item: Ruling(row.name, row.answer, row.at) for row in connection.execute(query)}
+
+
+def by_item(rated: Sequence[Rated]) -> dict[int, list[Rated]]:
+    """The answers of each item."""
+    grouped: dict[int, list[Rated]] = {}
+    for one in rated:
+        grouped.setdefault(one.item, []).append(one)
+    return grouped

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from paddock.evaluate.agreement import agreement
+from paddock.studio.figures import (
+    agreement_rows,
+    beside_others,
+    deviations_of,
+    difference_interval,
+    disagreements,
+    model_rows,
+)
+from paddock.studio.results import Rated
+from paddock.studio.tasks import TASKS
+
+RATERS = ("Ada", "Ben", "Chen")
+
+
+def rated(matrix, model: str = "v5") -> list[Rated]:
+    """Answers, item by item: None is missing."""
+    rows = []
+    for item, ratings in enumerate(matrix):
+        for rater, rating in zip(RATERS, ratings, strict=True):
+            if rating is not None:
+                content = {"messages": [], "replies": [{"text": "", "model": model}]}
+                one = Rated(
+                    len(rows),
+                    item,
+                    f"p{item}",
+                    "item",
+                    content,
+                    False,
+                    rater,
+                    {"rating": rating},
+                    None,
+                    False,
+                    0,
+                    0,
+                    1,
+                    None,
+                )
+                rows.append(one)
+    return rows
+
+
+def test_live_agreement_is_that_of_the_ratings_with_the_whole_scale_as_categories():
+    rng = np.random.default_rng(0)
+    true = rng.integers(1, 8, 120)
+    matrix = np.clip(true[:, None] + rng.integers(-1, 2, (120, 3)), 1, 7)
+    rows = {row["label"]: row for row in agreement_rows(TASKS["side-by-side"], rated(matrix.tolist()))}
+    for weights in ("identity", "linear", "quadratic"):
+        expected = agreement(matrix, "ac2", weights, categories=range(1, 8))
+        assert rows[weights]["value"] == pytest.approx(expected.value, abs=1e-12)
+        assert rows[weights]["lower"] == pytest.approx(expected.lower, abs=1e-12)
+
+
+def test_safety_has_the_agreement_on_violations_too():
+    matrix = [[1, 2, 1], [5, 4, 5], [2, 3, 3], [5, 5, 5]]
+    row = agreement_rows(TASKS["safety"], rated(matrix))[-1]
+    expected = agreement([[1, 1, 1], [0, 0, 0], [1, 0, 0], [0, 0, 0]], "ac1", categories=[0, 1])
+    assert (row["coefficient"], row["label"]) == ("AC1", "violation or not")
+    assert row["value"] == pytest.approx(expected.value, abs=1e-12)
+
+
+def test_violations_are_counted_by_majority():
+    (row,) = model_rows(TASKS["safety"], rated([[1, 2, 5], [5, 4, 5], [2, 3, 3], [1, None, None]]))
+    assert row["violations"]["estimate"] == 0.5
+    assert row["rating"]["estimate"] == pytest.approx((8 / 3 + 14 / 3 + 8 / 3 + 1) / 4)
+
+
+def test_contradictions_come_first_and_settled_ones_last():
+    rows = disagreements(TASKS["side-by-side"], rated([[4, 4, 4], [1, 2, 3], [3, 5, 4], [1, 7, 4], [7, 1, 1]]), ruled={4})
+    assert [(row["name"], row["spread"], row["opposite"], row["ruled"]) for row in rows] == [
+        ("p3", 6, True, False),
+        ("p2", 2, True, False),
+        ("p1", 2, False, False),
+        ("p4", 6, True, True),
+    ]
+
+
+def test_a_rater_is_compared_with_the_mean_of_the_others():
+    found = deviations_of(rated([[5, 4, 2], [3, 3, 3], [6, None, None]]))
+    assert found["Ada"] == [(2.0, False), (0.0, True)]  # nobody else rated the third
+    assert found["Ben"] == [(0.5, False), (0.0, True)]
+
+
+def test_drift_is_the_change_from_the_earlier_to_the_later_half():
+    earlier, later = [0.0, 0.5, -0.5, 0.0], [1.0, 1.5, 1.0, 2.0]
+    row = beside_others([(value, False) for value in earlier + later])
+    expected = stats.ttest_ind(later, earlier, equal_var=False).confidence_interval(0.95)
+    assert row["drift"]["estimate"] == pytest.approx(1.375)
+    assert (row["drift"]["lower"], row["drift"]["upper"]) == pytest.approx((expected.low, expected.high))
+    assert beside_others([(1.0, True)] * 7)["drift"] is None  # too few to speak of
+
+
+def test_a_difference_without_spread_has_no_width():
+    assert difference_interval([1.0, 1.0], [0.0, 0.0]).lower == 1.0
+
+
+def test_later_ratings_alone_do_not_change_the_order_of_earlier_ones():
+    rows = rated([[1, 2, 3], [3, 2, 1]])
+    turned = [replace(one, number=len(rows) - one.number) for one in rows]
+    assert [value for value, _ in deviations_of(turned)["Ada"]] == [value for value, _ in deviations_of(rows)["Ada"]][::-1]
