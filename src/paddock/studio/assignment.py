@@ -14,7 +14,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from paddock.studio.study import StudySettings
-from paddock.studio.tables import assignments, items, now, people, ratings, reading
+from paddock.studio.tables import assignments, items, now, past_deadlocks, people, ratings, reading
 from paddock.studio.tasks import TaskName
 
 ROUNDING = 1e-9
@@ -91,6 +91,10 @@ def progress_of(connection: sa.Connection, person: int) -> Progress:
 def next_assignment(engine: sa.Engine, study: StudySettings, person: int) -> int | None:
     """What `person` is to answer now: what they left open, else something new, leased to them. None: there is nothing."""
     release_expired(engine, person)
+    return past_deadlocks(lambda: _next_assignment(engine, study, person))
+
+
+def _next_assignment(engine: sa.Engine, study: StudySettings, person: int) -> int | None:
     with engine.begin() as connection:
         lock_person(connection, person)
         moment = now()

@@ -7,16 +7,19 @@ whether anything has changed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from paddock.errors import MissingExtraError, SettingsError
 
 BUSY_SECONDS = 30.0
+DEADLOCK = "40P01"  # PostgreSQL's code
+
+Result = TypeVar("Result")
 
 metadata = sa.MetaData()
 Json = sa.JSON(none_as_null=True)
@@ -130,6 +133,20 @@ def open_database(url: str) -> sa.Engine:
     except sa.exc.OperationalError as error:
         raise SettingsError(f"{shown}: the database cannot be opened ({str(error.orig).strip()})") from None
     return engine
+
+
+def past_deadlocks(transaction: Callable[[], Result]) -> Result:
+    """Do `transaction` again where PostgreSQL ended it to resolve a deadlock: then nothing of it has happened.
+
+    A row that was looked at and turned out to be taken stays locked until the transaction ends, so under load several that
+    look for the last free items can come to wait for each other in a ring.
+    """
+    while True:
+        try:
+            return transaction()
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != DEADLOCK:
+                raise
 
 
 def sqlite_url(file: Path) -> str:
