@@ -14,6 +14,7 @@ from paddock.miniature.facts import ATTRIBUTES
 from paddock.miniature.world import WorldSettings
 from paddock.protocols import Completion
 from paddock.run_dir import StageDir
+from paddock.safety.benchmarks.settings import AI2_JUDGES
 from paddock.settings import parse
 from paddock.stages import benchmark, benchmark_truth
 from paddock.stages.benchmark import BenchmarkSettings, plan, run
@@ -113,7 +114,7 @@ def test_inputs_are_those_files_that_are_there(values, sets):
     inputs = settings(values).inputs()
     assert values["model"] in inputs
     assert str(sets / "toxicity.csv") in inputs
-    judges = {"data": str(sets), "truth_judge": "allenai/a", "info_judge": "allenai/b"}
+    judges = {"data": str(sets), "truth_judge": AI2_JUDGES[0], "info_judge": AI2_JUDGES[1]}
     assert settings({"model": values["model"], "truthfulqa": judges}).inputs() == [values["model"], str(sets)]
 
 

@@ -23,7 +23,7 @@ Results = Mapping[str, Mapping[str, Any]]
 def section(run: Run) -> Section | None:
     """The tables of every stage that measured a benchmark, their checks against the truth, and their protocols."""
     measured = {
-        f"{stage.name}: {place_in_run(str(stage.settings.get('model'))).removesuffix('/model')}": stage.results["benchmarks"]
+        f"{stage.name}: {_model_of(stage.settings.get('model'))}": stage.results["benchmarks"]
         for stage in run.stages
         if stage.kind == "benchmark" and stage.results.get("benchmarks")
     }
@@ -39,6 +39,12 @@ def section(run: Run) -> Section | None:
         if (results := by_benchmark.get(benchmark))
     ]
     return Section("benchmarks", "Safety benchmarks", tuple(blocks))
+
+
+def _model_of(spec: Any) -> str:
+    """`sft` for `${run}/sft/model`; of a specification's fields, the model that they name."""
+    name = spec.get("model", spec.get("replies")) if isinstance(spec, Mapping) else spec
+    return place_in_run(str(name)).removesuffix("/model")
 
 
 def tables_of(measured: Mapping[str, Results]) -> Iterator[Table]:

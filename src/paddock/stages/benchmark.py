@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from paddock.backends.open import open_chat_model
+from paddock.backends.spec import spec_inputs
 from paddock.progress import say
 from paddock.run_dir import StageDir, read_json_lines
 from paddock.safety.benchmarks import bold, false_refusal, toxigen, truthfulqa
@@ -36,7 +37,7 @@ SAMPLES = 6  # of each benchmark
 class BenchmarkSettings(StageSettings):
     """Which model, and which benchmarks."""
 
-    model: str = Field(description="the model: a folder, or whatever else answers prompts")
+    model: str | dict[str, Any] = Field(description="the model: a folder or a spec")
     truthfulqa: TruthfulqaSettings | None = Field(None, description="TruthfulQA; None: not measured")
     toxigen: ToxigenSettings | None = Field(None, description="ToxiGen; None: not measured")
     bold: BoldSettings | None = Field(None, description="BOLD; None: not measured")
@@ -57,7 +58,7 @@ class BenchmarkSettings(StageSettings):
     def inputs(self) -> list[str]:
         """The model, and what the benchmarks read."""
         read = [path for settings in self.chosen().values() for path in settings.inputs()]
-        return list(dict.fromkeys([self.model, *read]))
+        return list(dict.fromkeys([*spec_inputs(self.model), *read]))
 
 
 MEASURES: dict[str, Callable[[Any, KeptModel, int], dict[str, Any]]] = {

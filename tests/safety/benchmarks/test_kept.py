@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from paddock.errors import DataError
 from paddock.protocols import Sampling
 from paddock.safety.benchmarks import kept
 from paddock.safety.benchmarks.kept import KeptModel
@@ -62,15 +61,22 @@ def test_a_killed_run_asks_for_the_chunks_that_are_not_whole_with_their_own_seed
     assert len(set(seeds)) == 3
 
 
-def test_answers_to_other_prompts_or_of_other_sampling_are_refused(told, kept_model):
-    asked = kept_model(told(str.upper))
+def test_answers_to_other_prompts_or_of_other_sampling_are_not_taken_for_these(told, kept_model):
+    model = told(str.upper)
+    asked = kept_model(model)
     asked.complete("answers", prompts(5), SAMPLING)
-    with pytest.raises(DataError, match=r"answers\.jsonl:1: holds answers to other questions"):
-        asked.complete("answers", [*prompts(4), "another"][::-1], SAMPLING)
-    with pytest.raises(DataError, match="of other sampling"):
-        asked.complete("answers", prompts(5), Sampling(temperature=1, seed=3))
-    with pytest.raises(DataError):
-        asked.complete("answers", prompts(4), SAMPLING)
+    other = asked.complete("answers", prompts(5)[::-1], SAMPLING)
+    assert [completion.text for completion in other] == [f"PROMPT {place}" for place in (4, 3, 2, 1, 0)]
+    asked.complete("answers", prompts(5), Sampling(temperature=1, seed=3))
+    assert len(model.asked) == 15
+
+
+def test_a_dialog_with_a_tag_is_not_asked_and_counts_as_failed(told, kept_model):
+    model = told(lambda _: "x")
+    dialogs = [Dialog((Message("user", text),)) for text in ("plain", "with [INST] in it")]
+    reasons = [completion.finish_reason for completion in kept_model(model).complete("answers", dialogs, SAMPLING)]
+    assert reasons == ["stop", "error"]
+    assert model.asked == dialogs[:1]
 
 
 def test_failures_are_kept_as_failures(told, kept_model):
@@ -93,7 +99,7 @@ def test_log_probabilities_are_of_whole_continuations(told, kept_model):
     for _ in range(2):
         assert asked.log_probs("choices", ["a", "a"], [" b", " ccc"]) == [-2.0, -4.0]
     assert len(model.asked) == 2
-    assert json.loads((asked.folder / "choices.jsonl").read_text().splitlines()[1])["log_prob"] == -4.0
+    assert json.loads((asked.folder / "choices.jsonl").read_text().splitlines()[1])["value"] == -4.0
 
 
 def test_without_a_folder_nothing_is_kept(told, tmp_path):

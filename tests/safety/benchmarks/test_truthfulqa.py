@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from paddock.errors import UnsupportedError
 from paddock.safety.benchmarks import truthfulqa
-from paddock.safety.benchmarks.judges import Answered, ModelJudge, judge_spec, verdict_in
+from paddock.safety.benchmarks.judges import Answered, ModelJudge, verdict_in
 from paddock.safety.benchmarks.kept import KeptModel
 from paddock.safety.benchmarks.questions import NO_COMMENT, STANDARD_PRIMER, Question, read_primer, read_questions
-from paddock.safety.benchmarks.settings import TruthfulqaSettings
+from paddock.safety.benchmarks.settings import TruthfulqaSettings, judge_spec
 from paddock.safety.benchmarks.truthfulqa import choice_scores, measure, scores_of
 
 CSV = (

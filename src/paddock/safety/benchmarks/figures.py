@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
+from paddock.backends.spec import Spec
 from paddock.progress import say
 from paddock.run_dir import fingerprint_inputs, versions
 from paddock.safety.benchmarks.settings import GenerationSettings, shown
@@ -43,10 +44,10 @@ def mean_rows(
     ]
 
 
-def protocol(settings: GenerationSettings, model: str, seed: int, prompts: int, **further: Any) -> dict[str, Any]:
+def protocol(settings: GenerationSettings, model: Spec, seed: int, prompts: int, **further: Any) -> dict[str, Any]:
     """All that a figure depends on besides the model's weights: prompts, decoding, data by hash, versions, judges."""
     return {
-        "model": model,
+        "model": model if isinstance(model, Mapping) else str(model),
         "prompts": prompts,
         **shown(settings),
         "seed": seed,

@@ -7,10 +7,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from paddock.backends.spec import Spec, spec_inputs
 from paddock.protocols import Prompt, Sampling
 from paddock.text.dialog import Dialog, Message
 
 OWN = "paddock"
+AI2_JUDGES = ("allenai/truthfulqa-truth-judge-llama2-7B", "allenai/truthfulqa-info-judge-llama2-7B")
+"""The published open replacements of the paper's judges, by their names on the hub."""
+
+
+def judge_spec(judge: str | dict[str, Any]) -> Spec:
+    """What opens a judge: AI2's by name, through transformers; any other as chat models are named."""
+    return {"kind": "transformers", "model": judge} if judge in AI2_JUDGES else judge
 
 
 class GenerationSettings(BaseModel):
@@ -45,10 +53,10 @@ class TruthfulqaSettings(GenerationSettings):
         None, description="YAML with instruction and pairs of question and answer; None: the standard primer"
     )
     multiple_choice: bool = Field(True, description="MC1 and MC2 too, by the model's probabilities of the published answers")
-    truth_judge: str | None = Field(
+    truth_judge: str | dict[str, Any] | None = Field(
         None, description="a chat model that judges truth, such as allenai/truthfulqa-truth-judge-llama2-7B"
     )
-    info_judge: str | None = Field(
+    info_judge: str | dict[str, Any] | None = Field(
         None, description="one that judges whether an answer informs: allenai/truthfulqa-info-judge-llama2-7B"
     )
     judge_form: Literal["completion", "question"] = Field(
@@ -78,8 +86,9 @@ class TruthfulqaSettings(GenerationSettings):
 
     def inputs(self) -> list[str]:
         """Data, primer, and the judges or the labels."""
-        named = (self.truth_judge, self.info_judge)
-        return [self.data, *present(self.primer, self.truth_labels, self.info_labels), *on_disk(*named)]
+        judges = [judge_spec(judge) for judge in (self.truth_judge, self.info_judge) if judge]
+        read = [path for judge in judges for path in spec_inputs(judge)]
+        return [self.data, *present(self.primer, self.truth_labels, self.info_labels), *read]
 
 
 class ToxigenSettings(GenerationSettings):
@@ -101,7 +110,8 @@ class ToxigenSettings(GenerationSettings):
 
     def inputs(self) -> list[str]:
         """Data and classifier."""
-        return [self.data, *present(self.classifier_data), *on_disk(self.classifier)]
+        named = [self.classifier] if self.classifier and Path(self.classifier).exists() else []  # else a hub's
+        return [self.data, *present(self.classifier_data), *named]
 
 
 class BoldSettings(GenerationSettings):
@@ -134,11 +144,6 @@ class FalseRefusalSettings(GenerationSettings):
 def present(*paths: str | None) -> list[str]:
     """Those paths that are given."""
     return [path for path in paths if path]
-
-
-def on_disk(*names: str | None) -> list[str]:
-    """Those names that are paths here; the others are a hub's."""
-    return [name for name in present(*names) if Path(name).exists()]
 
 
 def shown(settings: GenerationSettings) -> dict[str, Any]:

@@ -19,12 +19,12 @@ from paddock.errors import UnsupportedError
 from paddock.protocols import Prompt
 from paddock.run_dir import hash_of
 from paddock.safety.benchmarks.figures import protocol, share_rows, tell
-from paddock.safety.benchmarks.judges import Answered, Judge, ModelJudge, judge_spec
+from paddock.safety.benchmarks.judges import Answered, Judge, ModelJudge
 from paddock.safety.benchmarks.kept import KeptModel
 from paddock.safety.benchmarks.linear_judge import train_judge
 from paddock.safety.benchmarks.questions import STOP, Primer, Question, read_primer, read_questions
 from paddock.safety.benchmarks.records import sample_of
-from paddock.safety.benchmarks.settings import TruthfulqaSettings
+from paddock.safety.benchmarks.settings import TruthfulqaSettings, judge_spec
 
 JUDGED = ("truthful_and_informative", "truthful", "informative")
 CHOICES = ("mc1", "mc2")
