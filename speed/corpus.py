@@ -186,7 +186,7 @@ def file(texts: list[str], options: argparse.Namespace, folder: Path) -> None:
 
     def scanned(*measures: str) -> Callable[[], object]:
         settings = settings_of([path], options, measures)
-        return lambda: scan.scan_shard(str(path), settings)
+        return lambda: scan.scan_part(scan.Part(str(path)), settings)
 
     ways: dict[str, Callable[[], object]] = {
         "reading and parsing alone": lambda: sum(len(batch.texts) for batch in read_batches(str(path), "text")),
@@ -199,7 +199,9 @@ def file(texts: list[str], options: argparse.Namespace, folder: Path) -> None:
     timed(ways, size, options.repeats)
     few = texts[: max(len(texts) // 6, 1)]
     small = write(few, folder / "few.jsonl")
-    languages = {"Paddock: languages": lambda: scan.scan_shard(str(small), settings_of([small], options, ("languages",)))}
+    languages = {
+        "Paddock: languages": lambda: scan.scan_part(scan.Part(str(small)), settings_of([small], options, ("languages",)))
+    }
     identifier = LanguageIdentifier()
     languages["fasttext-predict, a text at a time"] = lambda: [identifier.identify(text) for text in few]
     if find_spec("datatrove"):
@@ -238,7 +240,7 @@ def memory(texts: list[str], options: argparse.Namespace, folder: Path) -> None:
 def peak_of(path: str) -> None:
     """Scan a file, and print the peak of this process."""
     settings = CorpusSettings(data=(path,), measures=MEASURES)
-    scan.scan_shard(path, settings)
+    scan.scan_part(scan.Part(path), settings)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 

@@ -91,7 +91,7 @@ def test_a_finished_report_is_not_made_again_and_goes_on_under_other_workers(sha
     folder = tmp_path / "run/corpus"
     first = run_step(Step("corpus", "corpus", stage, settings(shard), StageDir(folder)))
     page = (folder / "report.html").read_bytes()
-    monkeypatch.setattr("paddock.safety.corpus.scan.scan_shard", None)  # would fail if it were called
+    monkeypatch.setattr("paddock.safety.corpus.scan.scan_part", None)  # would fail if it were called
     again = run_step(Step("corpus", "corpus", stage, settings(shard), StageDir(folder)))
     others = run_step(Step("corpus", "corpus", stage, settings(shard, workers=2, compare=["paper"]), StageDir(folder)))
     assert again == first

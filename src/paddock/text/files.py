@@ -10,10 +10,12 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from paddock.errors import DataError, MissingExtraError, did_you_mean
+from paddock.text.spans import CAN_BE_CUT, Span, line_bounds, lines_before, row_groups
 from paddock.text.warc import ENDINGS as WARC_ENDINGS
 from paddock.text.warc import warc_rows
 
@@ -46,35 +48,42 @@ def is_readable(path: Path) -> bool:
     return path.name.endswith(SUFFIXES) and not path.name.startswith(".")
 
 
-def read_rows(location: str) -> Iterator[tuple[int, Row | RowError]]:
+def read_rows(location: str, span: Span | None = None) -> Iterator[tuple[int, Row | RowError]]:
     """The rows of a file or of a hub data set, each with its line (counted from 1).
 
-    A row that cannot be parsed comes as a RowError, and the stream goes on. Raises DataError where it cannot go on: a file
-    that is missing, of an unknown kind, truncated, or not UTF-8 where rows are not lines.
+    With a `span`, the rows that begin in these bytes of a file that can be cut, counted from the first of them; a document
+    of plain text then ends where the span does. A row that cannot be parsed comes as a RowError, and the stream goes on.
+    Raises DataError where it cannot go on: a file that is missing, of an unknown kind, truncated, or not UTF-8 where rows
+    are not lines.
     """
+    assert span is None or location.endswith(CAN_BE_CUT), f"{location} cannot be read in parts"
     if location.startswith(HUB):
         return enumerate(_hub_rows(location), start=1)
     kind = next((kind for kind in KINDS if Path(location).name.endswith((kind, f"{kind}.gz", f"{kind}.zst"))), None)
     if kind == ".jsonl":
-        return _json_lines(location)
+        return _json_lines(location, span)
     if kind == ".json":
         return _json_values(location)
     if kind == ".txt":
-        return _text_documents(location)
+        return _text_documents(location, span)
     if kind == ".parquet" and location.endswith(kind):
-        return enumerate(_parquet_rows(location), start=1)
+        return enumerate(_parquet_rows(location, span), start=1)
     if location.endswith(WARC_ENDINGS):
         return enumerate(warc_rows(location), start=1)
     raise DataError(location, "this kind of file is not read", mend=f"Known endings: {', '.join(SUFFIXES)}")
 
 
-def _chunks(path: str) -> Iterator[bytes]:
-    """The bytes of a file, unpacked, without a byte-order mark. Raises DataError, also for a truncated archive."""
+def _chunks(path: str, span: Span | None = None) -> Iterator[bytes]:
+    """The bytes of a file, or of the lines that begin in a span of it, unpacked, without the file's byte-order mark.
+
+    Raises DataError, also for a truncated archive.
+    """
     try:
         with _open(path) as stream:
-            yield stream.read(CHUNK_BYTES).removeprefix(codecs.BOM_UTF8)
-            while chunk := stream.read(CHUNK_BYTES):
-                yield chunk
+            chunks = iter(partial(stream.read, CHUNK_BYTES), b"") if span is None else _within(stream, span)
+            if span is None or span[0] == 0:
+                yield next(chunks, b"").removeprefix(codecs.BOM_UTF8)
+            yield from chunks
     except FileNotFoundError:
         siblings = [other.name for other in Path(path).parent.glob("*")]
         raise DataError(path, "there is no such file", mend=did_you_mean(Path(path).name, siblings).strip()) from None
@@ -93,17 +102,24 @@ def _open(path: str) -> Any:
     return input_stream(path, compression="gzip" if path.endswith(".gz") else "zstd")
 
 
-def _lines(path: str) -> Iterator[bytes]:
+def _within(stream: Any, span: Span) -> Iterator[bytes]:
+    begin, end = line_bounds(stream, span)
+    stream.seek(begin)
+    for place in range(begin, end, CHUNK_BYTES):
+        yield stream.read(min(CHUNK_BYTES, end - place))
+
+
+def _lines(path: str, span: Span | None) -> Iterator[bytes]:
     rest = b""
-    for chunk in _chunks(path):
+    for chunk in _chunks(path, span):
         *whole, rest = (rest + chunk).split(b"\n")
         yield from whole
     if rest:
         yield rest
 
 
-def _json_lines(path: str) -> Iterator[tuple[int, Row | RowError]]:
-    for number, line in enumerate(_lines(path), start=1):
+def _json_lines(path: str, span: Span | None) -> Iterator[tuple[int, Row | RowError]]:
+    for number, line in enumerate(_lines(path, span), start=1):
         if line.strip():
             yield number, _parse(line)
 
@@ -131,15 +147,15 @@ def _object(value: Any) -> Row | RowError:
     )
 
 
-def _characters(path: str) -> Iterator[str]:
+def _characters(path: str, span: Span | None = None) -> Iterator[str]:
     """The text of a file in pieces. Raises DataError, with the line, where it is not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     line = 1
-    for chunk in _chunks(path):
+    for chunk in _chunks(path, span):
         try:
             text = decoder.decode(chunk)
         except UnicodeDecodeError as error:
-            line += error.object[: error.start].count(b"\n")
+            line += error.object[: error.start].count(b"\n") + _lines_of_file_before(path, span)
             problem = f"invalid UTF-8: byte 0x{error.object[error.start]:02x}"
             raise DataError(path, problem, line=line, mend="Save it as UTF-8") from None
         line += text.count("\n")
@@ -147,7 +163,16 @@ def _characters(path: str) -> Iterator[str]:
     try:
         yield decoder.decode(b"", final=True)
     except UnicodeDecodeError:
+        line += _lines_of_file_before(path, span)
         raise DataError(path, "invalid UTF-8: the last character is cut short", line=line) from None
+
+
+def _lines_of_file_before(path: str, span: Span | None) -> int:
+    """The line ends before the first line of a span."""
+    if span is None or span[0] == 0:
+        return 0
+    with open(path, "rb") as stream:
+        return lines_before(stream, line_bounds(stream, span)[0])
 
 
 def _json_values(path: str) -> Iterator[tuple[int, Row | RowError]]:
@@ -207,14 +232,14 @@ def _read_as_much_again(stream: Iterator[str], size: int) -> tuple[str, bool]:
     return "".join(parts), False
 
 
-def _text_documents(path: str) -> Iterator[tuple[int, Row | RowError]]:
+def _text_documents(path: str, span: Span | None) -> Iterator[tuple[int, Row | RowError]]:
     """A plain text in documents of at most 65,536 characters; put together they are the text, to the last character.
 
     A document ends at a blank line where it can, else at a line's end, else after a space. White space alone is no document
     and is joined to its neighbour.
     """
     line, pending = 1, ""
-    for piece in _pieces(path):
+    for piece in _pieces(path, span):
         if pending.strip() and piece.strip():
             yield line, {"text": pending}
             line, pending = line + pending.count("\n"), ""
@@ -223,9 +248,9 @@ def _text_documents(path: str) -> Iterator[tuple[int, Row | RowError]]:
         yield line, {"text": pending}
 
 
-def _pieces(path: str) -> Iterator[str]:
+def _pieces(path: str, span: Span | None) -> Iterator[str]:
     buffer = ""
-    for text in _characters(path):
+    for text in _characters(path, span):
         buffer += text
         begin = 0
         while len(buffer) - begin > TEXT_CHARACTERS:
@@ -238,13 +263,14 @@ def _pieces(path: str) -> Iterator[str]:
     yield buffer
 
 
-def _parquet_rows(path: str) -> Iterator[Row]:
+def _parquet_rows(path: str, span: Span | None) -> Iterator[Row]:
     import pyarrow
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(PARQUET_ROWS):
+            groups = None if span is None else row_groups(file.metadata, span)
+            for batch in file.iter_batches(PARQUET_ROWS, groups):
                 yield from batch.to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(path, f"cannot be read as Parquet ({error})") from None

@@ -18,7 +18,8 @@ from paddock.errors import DataError, MissingExtraError
 from paddock.safety.corpus import batch as batches
 from paddock.safety.corpus import scan
 from paddock.safety.corpus.batch import Batch, read_batches
-from paddock.safety.corpus.scan import Tally, measure, tools_of
+from paddock.safety.corpus.scan import Part, Tally, measure, tools_of
+from paddock.text import spans
 
 TEXTS = [
     f"She is a {word} American {n}. He mailed a{n % 5}@b.org it." for n, word in enumerate(["dear", "silly", "old"] * 7)
@@ -69,15 +70,15 @@ def test_processes_give_what_one_process_gives(settings_of, write_shard, benchma
 def test_a_killed_scan_goes_on_with_the_shards_that_are_left(settings_of, write_shard, tmp_path: Path, monkeypatch):
     shards, settings = [write_shard(f"{n}.jsonl", TEXTS[n::3]) for n in range(3)], settings_of(workers=1, measures=ALL)
     scan.scan(shards, settings, tmp_path / "whole")
-    real, seen = scan.scan_shard, []
+    real, seen = scan.scan_part, []
 
-    def dies_at_the_second(shard: str, given_settings) -> Tally:
-        seen.append(shard)
+    def dies_at_the_second(part: Part, given_settings) -> Tally:
+        seen.append(part.shard)
         if len(seen) == 2:
             raise KeyboardInterrupt
-        return real(shard, given_settings)
+        return real(part, given_settings)
 
-    monkeypatch.setattr(scan, "scan_shard", dies_at_the_second)
+    monkeypatch.setattr(scan, "scan_part", dies_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         scan.scan(shards, settings, tmp_path / "killed")
     scan.scan(shards, settings, tmp_path / "killed")
@@ -98,10 +99,41 @@ def test_a_shard_that_breaks_off_counts_for_nothing_and_stops_no_other(settings_
     assert scan.merged([str(bad), good], tmp_path / "out")[0]["documents"] == len(TEXTS)
 
 
+def test_a_large_file_in_parts_gives_what_it_gives_whole(
+    settings_of, write_shard, benchmark: str, tmp_path: Path, monkeypatch
+):
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"text": TEXTS}), tmp_path / "b.parquet", row_group_size=4)
+    shards = [write_shard("a.jsonl", TEXTS), str(tmp_path / "b.parquet"), write_shard("c.jsonl.gz", TEXTS)]
+    results = []
+    for size, workers in ((2**27, 1), (400, 1), (333, 2)):
+        monkeypatch.setattr(spans, "SPAN_BYTES", size)
+        folder, settings = tmp_path / f"in-{size}", settings_of(measures=ALL, benchmarks=[benchmark], workers=workers)
+        assert scan.scan(shards, settings, folder) == {}
+        counts, longest, files = scan.merged(shards, folder)
+        hashes = np.sort(np.concatenate([np.fromfile(file, np.uint64) for file in files]))
+        results.append((counts, longest.tolist(), hashes.tolist()))
+        assert len(files) == 3 if size == 2**27 else len(files) > 6
+    assert results[0] == results[1] == results[2]
+    assert results[0][0]["documents"] == 3 * len(TEXTS)
+
+
+def test_a_shard_with_a_broken_part_counts_for_nothing_as_a_whole(settings_of, write_shard, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(spans, "SPAN_BYTES", 20)
+    good, bad = write_shard("good.jsonl", TEXTS), tmp_path / "bad.txt"
+    bad.write_bytes(b"She saw him there.\n" * 3 + b"\xff\n" + b"He saw it.\n" * 3)
+    broken = scan.scan([str(bad), good], settings_of(workers=1), tmp_path / "out")
+    assert broken == {str(bad): broken[str(bad)]}
+    assert ":4: invalid UTF-8" in broken[str(bad)]
+    assert scan.merged([str(bad), good], tmp_path / "out")[0]["documents"] == len(TEXTS)
+
+
 def test_bad_rows_are_counted_by_reason_and_passed_over(settings_of, tmp_path: Path):
     rows = ['{"text": "she"}', "{", '{"text": 3}', '{"title": "x"}', '{"text": "\\ud800"}', '{"text": ""}']
     (tmp_path / "a.jsonl").write_text("\n".join(rows))
-    counts = scan.scan_shard(str(tmp_path / "a.jsonl"), settings_of(measures=ALL)).counts
+    counts = scan.scan_part(Part(str(tmp_path / "a.jsonl")), settings_of(measures=ALL)).counts
     assert counts["documents"] == 2
     skipped = {key.removeprefix("skipped/"): n for key, n in counts.items() if key.startswith("skipped/")}
     assert skipped == {"not JSON": 1, "no text under 'text'": 2, "a lone surrogate": 1}
@@ -109,7 +141,7 @@ def test_bad_rows_are_counted_by_reason_and_passed_over(settings_of, tmp_path: P
 
 def test_another_field_can_hold_the_text(settings_of, tmp_path: Path):
     (tmp_path / "a.jsonl").write_text('{"chosen": "she", "text": "he"}\n')
-    counts = scan.scan_shard(str(tmp_path / "a.jsonl"), settings_of(field="chosen")).counts
+    counts = scan.scan_part(Part(str(tmp_path / "a.jsonl")), settings_of(field="chosen")).counts
     assert (counts["pronouns/she"], counts["pronouns/he"]) == (1, 0)
 
 
@@ -118,7 +150,7 @@ def test_a_parquet_file_is_a_shard(settings_of, tmp_path: Path):
     from pyarrow import parquet
 
     parquet.write_table(pyarrow.table({"id": [1, 2], "text": ["she", None]}), tmp_path / "a.parquet")
-    counts = scan.scan_shard(str(tmp_path / "a.parquet"), settings_of()).counts
+    counts = scan.scan_part(Part(str(tmp_path / "a.parquet")), settings_of()).counts
     assert (counts["documents"], counts["pronouns/she"], counts["skipped/no text under 'text'"]) == (1, 1, 1)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paddock.text.files import Row, RowError, read_rows
+from paddock.text.spans import Span
 
 BATCH_CHARACTERS = 4_000_000
 BATCH_DOCUMENTS = 20_000
@@ -40,12 +41,15 @@ class Batch:
         return np.frombuffer(digests, np.uint64)
 
 
-def read_batches(path: str, field: str) -> Iterator[Batch]:
-    """The documents of one file: the strings under `field` of its rows. Raises DataError where the file breaks off."""
+def read_batches(path: str, field: str, span: Span | None = None) -> Iterator[Batch]:
+    """The documents of a file, or of a span of it: the strings under `field` of its rows.
+
+    Raises DataError where the file breaks off.
+    """
     texts: list[str] = []
     skipped: Counter[str] = Counter()
     characters = 0
-    for _, row in read_rows(path):
+    for _, row in read_rows(path, span):
         text = _text(row, field)
         if isinstance(text, RowError):
             skipped[text.reason] += 1

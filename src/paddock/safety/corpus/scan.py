@@ -1,7 +1,8 @@
 """Count over a corpus: one pure function over a batch of documents, whose results merge, in processes or on a Ray cluster.
 
-A shard is a file. What a shard gave is kept in the folder of the scan, so that a killed scan goes on with the next; a shard
-that breaks off counts for nothing, is named, and stops no other. All that is merged is whole numbers (sums, maxima, sets of
+A shard is a file, and a part is what a worker takes at a time: a shard, or a span of a large one that can be cut. What a
+part gave is kept in the folder of the scan, so that a killed scan goes on with the next; a shard that breaks off counts for
+nothing, whichever part of it broke, is named, and stops no other. All that is merged is whole numbers (sums, maxima, sets of
 hashes): the result is the same to the last digit whatever the order and the number of workers.
 """
 
@@ -18,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +33,22 @@ from paddock.safety.corpus.classifiers import open_classifier
 from paddock.safety.corpus.language_model import LanguageModel
 from paddock.safety.corpus.lexicon import Lexicon, Term
 from paddock.safety.corpus.settings import CorpusSettings
+from paddock.text.spans import Span, spans_of
 from paddock.text.tokenizer import Tokenizer
 
 FIRST_AXIS: Final = len(pronouns.BITS)
+
+
+class Part(NamedTuple):
+    """A shard, or the rows that begin in a span of its bytes."""
+
+    shard: str
+    span: Span | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return Path(self.shard).stat().st_size if self.span is None else self.span[1] - self.span[0]
 
 
 @dataclass
@@ -143,37 +157,42 @@ def measure(batch: Batch, tools: Tools) -> Tally:
     return tally
 
 
-def scan_shard(path: str, settings: CorpusSettings) -> Tally:
-    """Count one file; where it breaks off, an empty tally that says why."""
+def scan_part(part: Part, settings: CorpusSettings) -> Tally:
+    """Count one part; where it breaks off, an empty tally that says why."""
     tally, tools = Tally(), tools_of(settings)
     try:
-        for batch in read_batches(path, settings.field):
+        for batch in read_batches(part.shard, settings.field, part.span):
             tally.add(measure(batch, tools))
     except DataError as error:
         return Tally(error=str(error))
     return tally
 
 
+def parts_of(shards: Iterable[str]) -> list[Part]:
+    """All parts of the shards. They hang on the files alone, so that a scan can go on under any number of workers."""
+    return [Part(shard, span) for shard in shards for span in spans_of(shard)]
+
+
 def scan(shards: Sequence[str], settings: CorpusSettings, folder: Path) -> dict[str, str]:
-    """Count every shard that `folder` holds no result of yet. Returns the broken shards, with what is wrong with each.
+    """Count every part that `folder` holds no result of yet. Returns the broken shards, with what is wrong with each.
 
     Raises PaddockError where a worker dies (most often for want of memory), or settings name what cannot be loaded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     open_all(tools_of(settings))  # a wrong path stops here, not in every worker
-    left = [shard for shard in shards if not _file(folder, shard).exists()]
-    sizes = {shard: Path(shard).stat().st_size for shard in shards}
-    done, begun, read, documents = sum(sizes.values()) - sum(sizes[shard] for shard in left), time.monotonic(), 0, 0
-    with ProgressLine("corpus (MB)", _megabytes(sum(sizes.values())), _megabytes(done)) as progress:
-        for shard, tally in _results(left, settings):
-            _save(folder, shard, tally)
-            done += sizes[shard]
+    parts = parts_of(shards)
+    left = [part for part in parts if not _file(folder, part).exists()]
+    total, begun, read, documents = sum(part.size for part in parts), time.monotonic(), 0, 0
+    done = total - sum(part.size for part in left)
+    with ProgressLine("corpus (MB)", _megabytes(total), _megabytes(done)) as progress:
+        for part, tally in _results(left, settings):
+            _save(folder, part, tally)
+            done += part.size
             read += tally.counts["bytes"]
             documents += tally.counts["documents"]
             speed = f"{read / 1e9 / max(time.monotonic() - begun, 1e-9):.3f} GB/s"
             progress.update(_megabytes(done), documents=f"{documents:,}", speed=speed)
-    rows = {shard: json.loads(_file(folder, shard).read_bytes()) for shard in shards}
-    return {shard: row["error"] for shard, row in rows.items() if row["error"]}
+    return _broken(parts, folder)
 
 
 def open_all(tools: Tools) -> None:
@@ -186,10 +205,13 @@ def open_all(tools: Tools) -> None:
 
 
 def merged(shards: Iterable[str], folder: Path) -> tuple[Counter[str], NDArray[np.int32] | None, list[Path]]:
-    """The sums over all shards, the longest matches, and the files that hold the hashes of texts."""
-    total, hash_files = Tally(), []
-    for shard in shards:
-        file = _file(folder, shard)
+    """The sums over all whole shards, the longest matches, and the files that hold the hashes of texts."""
+    total, hash_files, parts = Tally(), [], parts_of(shards)
+    broken = _broken(parts, folder)
+    for part in parts:
+        if part.shard in broken:
+            continue
+        file = _file(folder, part)
         matches = file.with_suffix(".matches.npy")
         longest = np.load(matches, allow_pickle=False) if matches.exists() else None
         total.add(Tally(Counter(json.loads(file.read_bytes())["counts"]), [], longest))
@@ -197,21 +219,31 @@ def merged(shards: Iterable[str], folder: Path) -> tuple[Counter[str], NDArray[n
     return total.counts, total.longest, hash_files
 
 
-def _results(shards: Sequence[str], settings: CorpusSettings) -> Iterator[tuple[str, Tally]]:
-    """Each shard with its tally, in the order in which they are done."""
-    workers = min(settings.workers or os.cpu_count() or 1, len(shards))
+def _broken(parts: Iterable[Part], folder: Path) -> dict[str, str]:
+    """The shards of which a part broke off, each with what the first of them says."""
+    broken: dict[str, str] = {}
+    for part in parts:
+        error = json.loads(_file(folder, part).read_bytes())["error"]
+        if error:
+            broken.setdefault(part.shard, error)
+    return broken
+
+
+def _results(parts: Sequence[Part], settings: CorpusSettings) -> Iterator[tuple[Part, Tally]]:
+    """Each part with its tally, in the order in which they are done."""
+    workers = min(settings.workers or os.cpu_count() or 1, len(parts))
     if settings.ray is not None:
-        yield from _on_ray(shards, settings, settings.ray)
+        yield from _on_ray(parts, settings, settings.ray)
     elif workers <= 1:
-        yield from ((shard, scan_shard(shard, settings)) for shard in shards)
+        yield from ((part, scan_part(part, settings)) for part in parts)
     else:
-        yield from _in_processes(shards, settings, workers)
+        yield from _in_processes(parts, settings, workers)
 
 
-def _in_processes(shards: Sequence[str], settings: CorpusSettings, workers: int) -> Iterator[tuple[str, Tally]]:
+def _in_processes(parts: Sequence[Part], settings: CorpusSettings, workers: int) -> Iterator[tuple[Part, Tally]]:
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
     try:
-        jobs = {pool.submit(scan_shard, shard, settings): shard for shard in shards}
+        jobs = {pool.submit(scan_part, part, settings): part for part in parts}
         for job in as_completed(jobs):
             yield jobs.pop(job), job.result()
     except BrokenProcessPool:
@@ -222,29 +254,38 @@ def _in_processes(shards: Sequence[str], settings: CorpusSettings, workers: int)
         pool.shutdown(cancel_futures=True)
 
 
-def _on_ray(shards: Sequence[str], settings: CorpusSettings, address: str) -> Iterator[tuple[str, Tally]]:
-    """On Ray Data, a row a shard. Its nodes must have Paddock installed and see the files under the same paths."""
+def _on_ray(parts: Sequence[Part], settings: CorpusSettings, address: str) -> Iterator[tuple[Part, Tally]]:
+    """On Ray Data, a row a part. Its nodes must have Paddock installed and see the files under the same paths."""
     try:
         import ray
         import ray.data
     except ImportError:
         raise MissingExtraError("ray", "ray") from None
     ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
-    rows = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=max(len(shards), 1))
+    rows = ray.data.from_items([_to_row(part) for part in parts], override_num_blocks=max(len(parts), 1))
     for row in rows.map(_RayScan(settings)).iter_rows():
-        yield row["shard"], _from_row(row)
+        yield _part_of(row), _from_row(row)
+
+
+def _to_row(part: Part) -> dict[str, Any]:
+    return {"shard": part.shard, "span": list(part.span or ())}
+
+
+def _part_of(row: dict[str, Any]) -> Part:
+    return Part(row["shard"], (int(row["span"][0]), int(row["span"][1])) if len(row["span"]) else None)
 
 
 @dataclass(frozen=True)
 class _RayScan:
-    """What a node of a Ray cluster does with a row: its shard's tally, as Arrow can hold it."""
+    """What a node of a Ray cluster does with the row of a part: its tally, as Arrow can hold it."""
 
     settings: CorpusSettings
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        tally = scan_shard(row["shard"], self.settings)
+        part = _part_of(row)
+        tally = scan_part(part, self.settings)
         return {
-            "shard": row["shard"],
+            **_to_row(part),
             "counts": json.dumps(tally.counts),
             "hashes": b"".join(part.tobytes() for part in tally.hashes),
             "longest": b"" if tally.longest is None else tally.longest.tobytes(),
@@ -261,18 +302,18 @@ def _from_row(row: dict[str, Any]) -> Tally:
     )
 
 
-def _file(folder: Path, shard: str) -> Path:
-    """The result of a shard; written last, so that where it stands the files beside it are whole."""
-    return folder / f"{hash_of(shard)}.json"
+def _file(folder: Path, part: Part) -> Path:
+    """The result of a part; written last, so that where it stands the files beside it are whole."""
+    return folder / f"{hash_of(part.shard if part.span is None else part)}.json"
 
 
-def _save(folder: Path, shard: str, tally: Tally) -> None:
-    file = _file(folder, shard)
+def _save(folder: Path, part: Part, tally: Tally) -> None:
+    file = _file(folder, part)
     if tally.hashes:
-        atomic_write(file.with_suffix(".hashes"), b"".join(part.tobytes() for part in tally.hashes))
+        atomic_write(file.with_suffix(".hashes"), b"".join(found.tobytes() for found in tally.hashes))
     if tally.longest is not None:
         np.save(file.with_suffix(".matches.npy"), tally.longest)
-    atomic_write(file, to_json({"shard": shard, "counts": tally.counts, "error": tally.error}))
+    atomic_write(file, to_json({"shard": part.shard, "span": part.span, "counts": tally.counts, "error": tally.error}))
 
 
 def _megabytes(size: int) -> int:
