@@ -264,7 +264,7 @@ def test_the_dialogs_of_real_data_sets_are_sampled(real_data: Path, tmp_path: Pa
     """HH, Alpaca and MT-bench with a model behind the protocol; each mask is checked token by token in Meta's format."""
     places = ("hh_rlhf/harmless-base/test.jsonl.gz", "alpaca/seed_tasks.jsonl", "mt_bench/mt_bench/question.jsonl")
     (tmp_path / "lists.yaml").write_text("hobby: [chess, sailing]\nfigure: [Napoleon, Oscar Wilde]\n")
-    monkeypatch.setattr(ghost_attention, "open_local_model", lambda folder: Parrot())
+    monkeypatch.setattr(ghost_attention, "open_chat_model", lambda folder: Parrot())
     tokenizer = Tokenizer.load(real_data / "llama2c" / "tokenizer.model")
     for place, slot in zip(places, ("system", "head", "system"), strict=True):
         changes = {"data": [str(real_data / place)], "on_bad_row": "skip", "lists": str(tmp_path / "lists.yaml")}
