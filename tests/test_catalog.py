@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from paddock.catalog import STAGES, find_annotators, find_stage
+from paddock.catalog import STAGES, find_annotators, find_refusals, find_stage
 from paddock.cli.stage import COMMANDS
 from paddock.errors import PaddockError, SettingsError
 from paddock.miniature.annotators import allowed_accuracy, annotate
@@ -13,6 +13,7 @@ from paddock.miniature.dialogs import helpful_prompts, safety_prompts
 from paddock.miniature.world import WorldSettings, make_world
 from paddock.run_dir import write_json_lines
 from paddock.text.comparisons import Comparison
+from paddock.text.dialog import Dialog, Message
 
 OWN_COMMANDS = {"tokenizer", "corpus", "world", "judge", "reward-curve", "reward-human", "benchmark"}
 
@@ -40,6 +41,20 @@ def test_the_annotators_of_a_world_know_its_training_and_its_held_out_prompts(tm
     annotators, expected = find_annotators(str(tmp_path), 4), annotate(comparisons, known, 4)
     assert annotators.collect(tmp_path / "pairs.jsonl") == expected
     assert annotators.allowed_accuracy(expected) == allowed_accuracy(expected, known)
+
+
+def test_a_detector_that_learns_from_labelled_replies_tells_refusals(tmp_path: Path):
+    lines = ["completion,final_label"]
+    for number in range(20):
+        lines += [f"Sure: here are {number} ways.,1_full_compliance", f"I can not help with that {number}.,2_full_refusal"]
+    (tmp_path / "labelled.csv").write_text("\n".join(lines) + "\n")
+    asked = [
+        Dialog((Message("user", "hi"), Message("assistant", reply)))
+        for reply in ("Sure: here are 30 ways.", "I can not help with that 31.")
+    ]
+    assert find_refusals(str(tmp_path / "labelled.csv"))(asked) == [False, True]
+    assert find_refusals("miniature")(asked) == [False, True]
+    assert find_refusals("nobody") is None
 
 
 def test_people_answer_through_files(tmp_path: Path):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paddock.errors import SettingsError, did_you_mean
+from paddock.progress import say
 from paddock.run_dir import StageDir
 from paddock.settings import StageSettings
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 WORLD_PROMPTS = ("prompts_train.jsonl", "prompts_borderline.jsonl", "prompts_held_out.jsonl")
 """The files of a world whose prompts its annotators know, as far as they are there."""
-MINIATURE = "miniature"
 WORLD_TRUTH = "truth.json"  # the file by which a world's folder is told
 
 
@@ -269,17 +269,28 @@ def _run_safety_scaling(settings: SafetyScalingSettings, stage_dir: StageDir) ->
 
 
 def find_refusals(who: str) -> Refuses | None:
-    """Who tells refusals: the rule of the miniature world, or nobody (None). Raises SettingsError for anyone else."""
-    from paddock.stages.refusals import NOBODY
+    """Who tells refusals: nobody (None), the rule of the miniature world, or a detector that learns from labelled replies.
+
+    A refusal in part is one too. Raises SettingsError for anything else.
+    """
+    from paddock.stages.refusals import MINIATURE, NOBODY
 
     if who == NOBODY:
         return None
-    if who != MINIATURE:
-        raise SettingsError(f"refusals is {who!r}: {NOBODY} or {MINIATURE} can tell them")
+    if who == MINIATURE:
+        from paddock.miniature.graders import is_refusal
 
-    from paddock.miniature.graders import is_refusal
+        return lambda dialogs: [is_refusal(dialog.messages[-1].content) for dialog in dialogs]
+    if not Path(who).exists():
+        raise SettingsError(
+            f"refusals is {who!r}: {NOBODY}, {MINIATURE}, or a file or folder of labelled replies (XSTest's)"
+        )
 
-    return lambda dialogs: [is_refusal(dialog.messages[-1].content) for dialog in dialogs]
+    from paddock.safety.benchmarks.refusals import COMPLIANCE, RefusalDetector, read_labelled
+
+    detector = RefusalDetector.calibrated(read_labelled(who))
+    say(detector.in_words())
+    return lambda dialogs: [label != COMPLIANCE for label in detector.labels([d.messages[-1].content for d in dialogs])]
 
 
 def _run_red_team(settings: RedTeamSettings, stage_dir: StageDir) -> dict[str, Any]:

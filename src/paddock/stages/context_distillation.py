@@ -37,7 +37,7 @@ from paddock.safety.preprompts import Kind, Preprompts, Slot, read_preprompts, u
 from paddock.settings import StageSettings
 from paddock.stages.distilled import KEPT, ORIGINAL, Answer, Answers, choose, figures_of, side_effects
 from paddock.stages.ghost_attention import unusable
-from paddock.stages.refusals import NOBODY, Refuses
+from paddock.stages.refusals import NOBODY, TELLERS, Refuses, tellers_to_read
 from paddock.stages.replies import PROMPTS_A_CHUNK
 from paddock.stages.rewards import is_tagged
 from paddock.text.dialog import Dialog
@@ -67,9 +67,7 @@ class ContextDistillationSettings(StageSettings):
     others: Sources = Field(
         (), description="helpful prompts, borderline ones above all, on which the preprompts' side effects are measured"
     )
-    refusals: str = Field(
-        NOBODY, description="who tells refusals among answers to others: nobody; miniature: that world's own rule"
-    )
+    refusals: str = Field(NOBODY, description=TELLERS)
     on_bad_row: OnBadRow = Field("error", description="stop at a bad row, or skip and count it")
     seed: int = Field(0, ge=0, description="of preprompts and answers")
 
@@ -83,8 +81,9 @@ class ContextDistillationSettings(StageSettings):
 
     def inputs(self) -> list[str]:
         """The prompts, the models, and the preprompts."""
-        folders = (self.model, self.reward, *([self.templates] if self.templates else []))
-        return list(dict.fromkeys([source.path for source in (*self.data, *self.others)] + list(folders)))
+        templates = [self.templates] if self.templates else []
+        paths = [source.path for source in (*self.data, *self.others)]
+        return list(dict.fromkeys([*paths, self.model, self.reward, *templates, *tellers_to_read(self.refusals)]))
 
 
 def plan(settings: ContextDistillationSettings) -> dict[str, Any]:

@@ -14,7 +14,17 @@ from paddock.text.dialog import Dialog
 Refuses = Callable[[Sequence[Dialog]], list[bool | None]]
 """For each dialog, whether its last reply declines to answer; None: undecided."""
 
-NOBODY = "nobody"  # the setting `refusals` where none are told
+NOBODY, MINIATURE = "nobody", "miniature"
+TELLERS = (
+    "who tells refusals: nobody; miniature: that world's own rule; or the CSV file or folder of labelled replies (XSTest's "
+    "model_completions) that a detector learns from"
+)
+"""What the setting `refusals` may be."""
+
+
+def tellers_to_read(who: str) -> tuple[str, ...]:
+    """The files that the setting `refusals` names."""
+    return () if who in (NOBODY, MINIATURE) else (who,)
 
 
 def refusal_share(verdicts: Sequence[bool | None]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from paddock.run_dir import StageDir, hash_of, read_json_lines, write_json_lines
 from paddock.settings import StageSettings, parse
 from paddock.stages import sft
 from paddock.stages.ghost_attention import unusable
-from paddock.stages.refusals import NOBODY, Refuses, refusal_share
+from paddock.stages.refusals import NOBODY, TELLERS, Refuses, refusal_share, tellers_to_read
 from paddock.stages.replies import probability
 from paddock.stages.rewards import UNSAFE_BELOW
 from paddock.stages.rlhf import run_part
@@ -64,7 +64,7 @@ class SafetyScalingSettings(StageSettings):
     safety_reward: str = Field(description="the folder of the safety reward model")
     prompts: Sources = Field(min_length=1, description="held-out prompts; adversarial ones have domain safety")
     borderline: Sources = Field((), description="held-out prompts that look harmful and deserve an answer")
-    refusals: str = Field(NOBODY, description="who tells refusals: nobody; miniature: that world's own rule")
+    refusals: str = Field(NOBODY, description=TELLERS)
     max_new_tokens: int = Field(256, ge=1, description="tokens of an answer, at most")
     on_bad_row: OnBadRow = Field("error", description="stop at a bad row, or skip and count it")
     seed: int = Field(0, ge=0, description="of which dialogs a share holds, and of each fine-tuning")
@@ -86,7 +86,7 @@ class SafetyScalingSettings(StageSettings):
     def inputs(self) -> list[str]:
         """All dialogs and prompts, and the models."""
         sources = (*self.data, *self.safety_data, *self.validation, *self.prompts, *self.borderline)
-        folders = (self.model, self.helpfulness_reward, self.safety_reward)
+        folders = (self.model, self.helpfulness_reward, self.safety_reward, *tellers_to_read(self.refusals))
         return list(dict.fromkeys([source.path for source in sources] + list(folders)))
 
 
