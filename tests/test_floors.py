@@ -14,7 +14,7 @@ SOURCE = Path(paddock.__file__).parent
 # Top floor first. A name is a module or a folder of `paddock`; those on one floor know nothing of each other.
 FLOORS = (
     ("errors",),
-    ("statistics", "run_dir", "journal", "progress", "settings"),
+    ("statistics", "run_dir", "journal", "progress", "settings", "memory"),
     ("text",),
     ("protocols",),
     ("miniature", "model"),
@@ -36,6 +36,7 @@ LIGHT = (
     "journal",
     "progress",
     "settings",
+    "memory",
     "text",
     "protocols",
     "miniature",

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from paddock.catalog import Stage, find_stage
 from paddock.errors import PaddockError, SettingsError, did_you_mean
+from paddock.memory import keep_freed_memory
 from paddock.progress import say
 from paddock.run_dir import LABELLED, StageDir, atomic_write, fingerprint_inputs, locked, read_log, within_run, without
 from paddock.settings import StageSettings, assign, parse, read_yaml
@@ -242,6 +243,7 @@ def discard_if_changed(step: Step) -> None:
 @contextmanager
 def joined() -> Iterator[Ranks | None]:
     """The processes that `torchrun` started, as one group; None where this process is the only one."""
+    keep_freed_memory()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield None
         return
