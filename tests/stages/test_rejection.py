@@ -208,7 +208,7 @@ def test_the_fifth_version_learns_from_the_first_ones_best_where_it_is_still_the
     assert set(results["selected_by_version"]) == {"1", "5"}
     for kept in selected:
         candidates = [some[kept.prompt.messages] for some in (own, first) if kept.prompt.messages in some]
-        assert kept == max(candidates, key=lambda one: one.reply.rank)
+        assert kept == max(candidates, key=lambda one: one.reply.rank())
     assert {kept.prompt.messages for kept in selected} == set(own) | set(first)
 
 

@@ -66,6 +66,22 @@ def test_of_equals_the_first_is_the_best() -> None:
     assert best_of([first, second]) is first
 
 
+def test_with_a_coefficient_a_likely_reply_stands_before_one_of_a_little_more_reward():
+    likely, liked = (
+        ScoredReply((5,), text, True, Scores(reward, None, reward), log_prob)
+        for text, reward, log_prob in (("likely", 1.0, -2.0), ("liked", 1.5, -8.0))
+    )
+    assert best_of([likely, liked]) is liked
+    assert best_of([likely, liked], kl_coef=0.08) is liked  # 1 - 0.16 < 1.5 - 0.64
+    assert best_of([likely, liked], kl_coef=0.09) is likely  # 1 - 0.18 > 1.5 - 0.72
+
+
+def test_no_log_probability_lifts_an_unsafe_reply_over_a_safe_one():
+    safe = ScoredReply((5,), "safe", True, Scores(0.0, 0.0, 0.0), -50.0)
+    unsafe = ScoredReply((5,), "unsafe", True, Scores(3.0, -3.0, -3.0), 0.0)
+    assert best_of([unsafe, safe], kl_coef=10.0) is safe
+
+
 def test_an_empty_reply_and_one_with_a_tag_are_of_no_use() -> None:
     assert [scored(0.0, text=text).is_usable for text in ("yes", "", "a [INST] b")] == [True, False, False]
 

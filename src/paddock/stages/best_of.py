@@ -13,11 +13,12 @@ from paddock.text.dialog import Dialog
 
 @dataclass(frozen=True)
 class BestOf:
-    """A policy that samples `replies` replies at `temperature` to each dialog, and gives the one of the highest reward."""
+    """A policy that samples `replies` replies at `temperature` to each dialog, and gives the one of the highest rank."""
 
     sampler: Sampler
     replies: int
     temperature: float
+    kl_coef: float = 0.0
 
     def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
         """One completion a dialog, whatever `sampling.n` and its temperature say; an error where a prompt leaves no room."""
@@ -30,7 +31,7 @@ class BestOf:
                 problem = "the prompt leaves no room for an answer"
                 completions.append([Completion("", finish_reason="error", error=problem)])
                 continue
-            best = best_of(some)
+            best = best_of(some, self.kl_coef)
             completions.append([Completion(best.text, best.ids, None, "stop" if best.ended else "length")])
         return completions
 

@@ -45,6 +45,7 @@ class EvaluateWorldSettings(StageSettings):
     data: str = Field(description="the folder of the world: its held-out prompts are read")
     best_of: int = Field(1, ge=1, description="replies to sample to each prompt; the one of the highest reward is graded")
     temperature: float = Field(0.7, gt=0, description="of sampling for best_of; a single reply is greedy")
+    kl_coef: float = Field(0.0, ge=0, description="what a nat of log-probability weighs in best_of, as in stage rejection")
     helpfulness_reward: str | None = Field(None, description="the reward model's folder for best_of")
     safety_reward: str | None = Field(None, description="the safety reward model's folder for best_of")
     system_turns: int = Field(2, ge=1, description="turns of a dialog under a system message")
@@ -97,7 +98,7 @@ def graded_model(settings: EvaluateWorldSettings) -> ChatModel:
     if settings.helpfulness_reward is None:
         return open_chat_model(settings.model)
     sampler = Sampler.open(settings.model, settings.helpfulness_reward, settings.safety_reward)
-    return BestOf(sampler, settings.best_of, settings.temperature)
+    return BestOf(sampler, settings.best_of, settings.temperature, settings.kl_coef)
 
 
 def grade_evaluations(files: Mapping[int, Path], prompts: Iterable[GradedPrompt], stage_dir: StageDir) -> dict[str, Any]:

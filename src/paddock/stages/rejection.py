@@ -6,6 +6,10 @@ that the safety model gives less than 0.15 stand behind all others. The K replie
 temperature must be tuned anew for every version: here each of `temperatures` is tried on a share of the prompts, and the one
 whose best of K has the highest mean reward is taken for all.
 
+Where a reward model cannot check an answer, the best of K by reward alone may be worse than a sample. With `kl_coef` a
+reply's own log-probability counts beside its reward, as the divergence does in PPO (`ScoredReply.rank`); Jinnai et al. 2024
+call it regularised best of N.
+
 The best of all versions so far may be kept (`earlier`), since the paper found that a model which learns from its newest
 samples alone forgets. Reward models change from version to version: so earlier replies are scored again, by the ids that
 were sampled. The fine-tuning itself encodes a reply's text again, which may give other ids for the same text; that is what
@@ -79,6 +83,11 @@ class RejectionSettings(SftSettings):
     max_new_tokens: int = Field(256, ge=1, description="tokens of a reply, at most")
     earlier: tuple[str, ...] = Field((), description="best.jsonl of earlier versions: the best of all is learnt from")
     version: int = Field(1, ge=1, description="number of this version, kept with each reply")
+    kl_coef: float = Field(
+        0.0,
+        ge=0,
+        description="what a nat of a reply's log-probability weighs beside its reward; 0: the reward alone (paper)",
+    )
     min_reward: float | None = Field(
         None,
         ge=0,
@@ -150,9 +159,9 @@ def select(settings: RejectionSettings, stage_dir: StageDir, ranks: Ranks) -> di
         answers = usable(replies)
         figures.add(replies, answers)
         if answers:
-            best.append(Kept(prompt, best_of(answers), settings.version))
+            best.append(Kept(prompt, best_of(answers, settings.kl_coef), settings.version))
     pool = [*best, *rescored(read_earlier(settings.earlier), sampler)]
-    selected = best_of_versions(pool, settings.min_reward)
+    selected = best_of_versions(pool, settings.min_reward, settings.kl_coef)
     if not selected:
         raise DataError(settings.data[0].path, f"of {len(store.prompts):,} prompts none got a reply to learn from")
     write_json_lines(stage_dir.path / BEST, (kept.to_row() for kept in best))
@@ -249,7 +258,7 @@ def rescored(earlier: Sequence[Kept], sampler: Sampler) -> list[Kept]:
     return [replace(kept, reply=replace(kept.reply, scores=new)) for kept, new in zip(earlier, scores, strict=True)]
 
 
-def best_of_versions(pool: Sequence[Kept], min_reward: float | None) -> list[Kept]:
+def best_of_versions(pool: Sequence[Kept], min_reward: float | None, kl_coef: float = 0.0) -> list[Kept]:
     """The best of each prompt's replies, in order of the prompts' first appearance; the first one of equals.
 
     A prompt is known by its messages. Left out are best replies whose reward, on the sigmoid's scale, is below `min_reward`,
@@ -258,7 +267,7 @@ def best_of_versions(pool: Sequence[Kept], min_reward: float | None) -> list[Kep
     by_prompt: dict[tuple[Message, ...], list[Kept]] = defaultdict(list)
     for kept in pool:
         by_prompt[kept.prompt.messages].append(kept)
-    best = [max(some, key=lambda kept: kept.reply.rank) for some in by_prompt.values()]
+    best = [max(some, key=lambda kept: kept.reply.rank(kl_coef)) for some in by_prompt.values()]
     return [kept for kept in best if min_reward is None or is_good_enough(kept.reply.scores, min_reward)]
 
 

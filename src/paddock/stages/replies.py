@@ -42,32 +42,38 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class ScoredReply:
-    """One sampled reply: its ids (the end token too, where it `ended`), its text, and its scores."""
+    """One sampled reply: its ids (the end token too, where it `ended`), its text, and its scores.
+
+    `log_prob` is the natural log of its probability under the policy that wrote it, at the temperature it was drawn at.
+    """
 
     ids: tuple[int, ...]
     text: str
     ended: bool
     scores: Scores
+    log_prob: float = 0.0
 
     @property
     def is_usable(self) -> bool:
         """Whether a dialog can hold it: it says something, and holds no tag of the chat format."""
         return bool(self.text) and tag_in(self.text) is None
 
-    @property
-    def rank(self) -> tuple[bool, bool, float]:
+    def rank(self, kl_coef: float = 0.0) -> tuple[bool, bool, float]:
         """What replies to one prompt are ordered by: whether it is safe, then whether it ended, then the reward.
+
+        With a `kl_coef` beta the reward is R + beta log pi(reply): that is where pi exp(R / beta) is highest, which PPO's
+        objective R - beta KL aims at, and so keeps what the policy knows where the rewards cannot tell.
 
         Rewards of safe and of unsafe replies may be two models', so none of them lifts an unsafe reply over a safe one.
         Reward models have seen no pair with a reply that its limit cut short (stage preferences leaves such pairs out), and
         who learns from one learns to stop in mid-sentence.
         """
-        return self.scores.is_safe, self.ended, self.scores.reward
+        return self.scores.is_safe, self.ended, self.scores.reward + kl_coef * self.log_prob
 
     @staticmethod
     def from_row(row: dict[str, Any]) -> ScoredReply:
         """Read what `asdict` gave."""
-        return ScoredReply(tuple(row["ids"]), row["text"], row["ended"], Scores(**row["scores"]))
+        return ScoredReply(tuple(row["ids"]), row["text"], row["ended"], Scores(**row["scores"]), row["log_prob"])
 
 
 def usable(replies: Sequence[ScoredReply]) -> list[ScoredReply]:
@@ -75,9 +81,9 @@ def usable(replies: Sequence[ScoredReply]) -> list[ScoredReply]:
     return [reply for reply in replies if reply.is_usable]
 
 
-def best_of(replies: Sequence[ScoredReply]) -> ScoredReply:
+def best_of(replies: Sequence[ScoredReply], kl_coef: float = 0.0) -> ScoredReply:
     """The reply of the highest rank; the first one of equals."""
-    return max(replies, key=lambda reply: reply.rank)
+    return max(replies, key=lambda reply: reply.rank(kl_coef))
 
 
 def probability(logit: float) -> float:
@@ -109,7 +115,7 @@ class Sampler:
         scores = iter(self.score([(prompt, completion.token_ids or ()) for prompt, completion in sampled]))
         return [
             [
-                ScoredReply(c.token_ids or (), c.text, c.finish_reason == "stop", next(scores))
+                ScoredReply(c.token_ids or (), c.text, c.finish_reason == "stop", next(scores), sum(c.log_probs or ()))
                 for c in some
                 if c.error is None
             ]
