@@ -51,6 +51,8 @@ def show(run: Path) -> None:
     known = {prompt.dialog.messages: prompt for name in PROMPTS for prompt in read_prompts(world / name)}
     print(f"{run}\n{'version':8} {'prompts':>8} {'samples':>8} {'chosen':>8} {'any':>8}   chosen less samples")
     for version in sorted((run / "rlhf").glob("v*")):
+        if not StageDir(version / "rejection").is_complete():
+            break
         rows = list(chosen(version, known))
         samples, best, top = (
             np.array([100 * value for value in values])
