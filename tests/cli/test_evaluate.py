@@ -115,6 +115,9 @@ def test_a_users_mistake_names_line_and_mend(paddock, ratings, tmp_path):
     assert outcome == (2, "", f"error: {ratings}:7: field 'R4': 4 is not one of the declared categories 1, 2, 3\n")
     assert paddock("agreement", ratings, "--weights", "quadratik").err.endswith('Did you mean "quadratic"?\n')
     assert paddock("compare", ratings, "--plot", tmp_path / "x.gif").code == 2
+    kappa = paddock("agreement", ratings, "--raters", "R1,R2", "--coefficient", "cohen", "--weights", "identity")
+    assert kappa.code == 2
+    assert kappa.err.startswith(f"error: {ratings}: item 10: Cohen's kappa needs the ratings of both raters")
 
 
 @pytest.mark.parametrize("command", ["agreement", "compare"])

@@ -135,3 +135,31 @@ def test_turns_and_words_are_counted_where_the_table_lacks_them(tmp_path):
 def test_judgements_that_cannot_be_are_refused_with_their_line(tmp_path, text, problem):
     with pytest.raises(DataError, match=problem):
         judgements(table_of(tmp_path, text), Layout())
+
+
+def test_long_numbers_are_names_of_their_own(tmp_path):
+    """Seven digits and more, beyond what a float holds, and zeros in front: each is another prompt, and no majority."""
+    names = ["1000001", "1000002", "12345678901234567890", "12345678901234567891", "7", "07"]
+    rows = [f"{name},{model},x,{rating}" for name in names for model, rating in (("1000001", 1), ("1000002", 7))]
+    text = "\n".join(["item,model_a,model_b,rating", *rows]) + "\n"
+    found = judgements(table_of(tmp_path, text), Layout())
+    assert [(j.prompt, j.first) for j in found[::2]] == [(name, "1000001") for name in names]
+    assert {j.first for j in found[1::2]} == {"1000002"}
+    rated = rated_items(
+        table_of(tmp_path, "item,rater,rating\n" + "".join(f"{name},1000001,1\n" for name in names)), Layout()
+    )
+    assert (rated.items, rated.raters) == (tuple(names), ("1000001",))
+
+
+def test_a_column_to_group_by_is_no_rater(tmp_path):
+    found = judgements(table_of(tmp_path, "item,r1,r2,difficulty\np1,1,7,3\np2,1,,5\n"), Layout(), ["difficulty"])
+    assert [(j.prompt, j.outcome, dict(j.groups)) for j in found] == [
+        ("p1", "win", {"difficulty": 3}),
+        ("p1", "loss", {"difficulty": 3}),
+        ("p2", "win", {"difficulty": 5}),
+    ]
+
+
+def test_a_rating_of_no_prompt_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"t.csv:3: field 'item': it is empty"):
+        judgements(table_of(tmp_path, "item,rating\np1,1\n,7\n"), Layout())

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from paddock.evaluate.agreement import AgreementWarning, agreement
+from paddock.errors import DataError
+from paddock.evaluate.agreement import Agreement, AgreementWarning, agreement
 from paddock.evaluate.benchmark_scale import benchmark
 from paddock.evaluate.rating_tables import RatedItems
 
@@ -31,9 +32,7 @@ def agreement_report(
     rows, notes = [], {}
     for coefficient in tuple(coefficients) or DEFAULT_COEFFICIENTS:
         for scheme in ("identity",) if coefficient == "ac1" else schemes:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", AgreementWarning)  # what it says is among the notes
-                found = agreement(ratings, coefficient, scheme, **options)
+            found = _of_items(rated, coefficient, scheme, options)
             row = {**found.as_row(), "level": benchmark(found.value, found.se, scale)[0]}
             rows.append({key: value for key, value in row.items() if key not in ("categories", "notes")})
             notes.update(dict.fromkeys(found.notes))
@@ -49,3 +48,13 @@ def agreement_report(
         "coefficients": rows,
         "notes": list(notes),
     }
+
+
+def _of_items(rated: RatedItems, coefficient: str, weights: str, options: dict[str, Any]) -> Agreement:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AgreementWarning)  # what it says is among the notes
+            return agreement(rated.ratings, coefficient, weights, **options)
+    except DataError as error:
+        where = f"item {rated.items[error.line - 1]}: " if error.line else ""
+        raise DataError(rated.path, where + error.problem, mend=error.mend) from None

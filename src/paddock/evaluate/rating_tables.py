@@ -31,11 +31,12 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class RatedItems:
-    """Coded ratings (n, r) with the names of the items and of the raters."""
+    """Coded ratings (n, r) with the names of the items and of the raters; `path` names the file in errors."""
 
     ratings: Ratings
     items: tuple[str, ...]
     raters: tuple[str, ...]
+    path: str = "ratings"
 
 
 def rated_items(table: Table, layout: Layout, categories: Sequence[Any] | None = None) -> RatedItems:
@@ -47,7 +48,7 @@ def rated_items(table: Table, layout: Layout, categories: Sequence[Any] | None =
     if not is_long(table, layout):
         raters = rater_columns(table, layout)
         ratings = _coded(table, table.together(raters), raters, categories)
-        return RatedItems(ratings, tuple(map(str, range(1, table.rows + 1))), tuple(raters))
+        return RatedItems(ratings, tuple(map(str, range(1, table.rows + 1))), tuple(raters), table.path)
     item_column = item_of(table, layout)
     items, item_places = _numbered(table, item_column)
     raters, rater_places = _numbered(table, layout.rater)
@@ -57,7 +58,7 @@ def rated_items(table: Table, layout: Layout, categories: Sequence[Any] | None =
     codes = np.full(len(items) * len(raters), len(coded.categories), dtype=np.uint16)
     codes[cells] = coded.codes[:, 0]
     shaped = codes.reshape(len(items), len(raters))
-    return RatedItems(Ratings(shaped, coded.categories, coded.declared), tuple(items), tuple(raters))
+    return RatedItems(Ratings(shaped, coded.categories, coded.declared), tuple(items), tuple(raters), table.path)
 
 
 def judgements(table: Table, layout: Layout, groups: Sequence[str] = (), points: int = 7) -> list[Judgement]:
@@ -66,10 +67,10 @@ def judgements(table: Table, layout: Layout, groups: Sequence[str] = (), points:
     `model_a` and `model_b` name the models, A and B without them. `groups` are columns to group by; `turns` and
     `prompt_words` are counted where `prompt` holds text or messages and no such column is there. Raises DataError.
     """
-    raters = [layout.rating] if is_long(table, layout) else rater_columns(table, layout)
+    raters = [layout.rating] if is_long(table, layout) else rater_columns(table, layout, groups)
     ratings = table.together(raters)
     columns = {name: _group_column(table, name) for name in groups}
-    prompts = [_text_of(value) for value in table.column(item_of(table, layout)).tolist()]
+    prompts = _all_named(table, item_of(table, layout), "Every rating needs one")
     first, second = (_models(table, name, default) for name, default in (("model_a", "A"), ("model_b", "B")))
     found = []
     for row in range(table.rows):
@@ -94,11 +95,11 @@ def is_long(table: Table, layout: Layout) -> bool:
     return not layout.raters and layout.rating in table.columns
 
 
-def rater_columns(table: Table, layout: Layout) -> list[str]:
-    """The columns of a wide table that are raters."""
+def rater_columns(table: Table, layout: Layout, groups: Sequence[str] = ()) -> list[str]:
+    """The columns of a wide table that are raters, and not context nor one of `groups`."""
     if layout.raters:
         return list(layout.raters)
-    context = {*CONTEXT, layout.item}
+    context = {*CONTEXT, layout.item, *groups}
     raters = [name for name in table.columns if name not in context]
     if layout.rater in raters:  # a long table, but for its column of ratings
         table.column(layout.rating)
@@ -147,15 +148,12 @@ def _check_numbers(table: Table, values: NDArray[Any], names: Sequence[str]) -> 
                 raise table.error(row, f'"{value}" is not a number', field=name, mend=mend) from None
 
 
-def _numbered(table: Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
+def _numbered(table: Table, column: str) -> tuple[list[str], NDArray[np.int64]]:
     """The distinct names of a column in order of appearance, and each row's place among them."""
-    values = table.column(name)
-    places: dict[Any, int] = {}
-    numbers = np.array([places.setdefault(value, len(places)) for value in values.tolist()], dtype=np.int64)
-    empty = next((place for value, place in places.items() if is_missing(value)), None)
-    if empty is not None:
-        raise table.error(int(np.flatnonzero(numbers == empty)[0]), "it is empty", field=name, mend="Every rating needs one")
-    return [_text_of(value) for value in places], numbers
+    places: dict[str, int] = {}
+    names = _all_named(table, column, "Every rating needs one")
+    numbers = np.array([places.setdefault(name, len(places)) for name in names], dtype=np.int64)
+    return list(places), numbers
 
 
 def _check_once(table: Table, cells: NDArray[np.int64], item: str, rater: str) -> None:
@@ -163,19 +161,21 @@ def _check_once(table: Table, cells: NDArray[np.int64], item: str, rater: str) -
     again = np.flatnonzero(np.diff(cells[order]) == 0)
     if len(again):
         row, earlier = int(order[again[0] + 1]), int(order[again[0]])
-        who, what = table.column(rater)[row], table.column(item)[row]
-        problem = f"{_text_of(who)} rates {_text_of(what)} a second time; the first is on line {table.line_of(earlier)}"
+        who, what = table.names(rater)[row], table.names(item)[row]
+        problem = f"{who} rates {what} a second time; the first is on line {table.line_of(earlier)}"
         raise table.error(row, problem, mend="Keep one of them")
 
 
-def _models(table: Table, name: str, default: str) -> list[str]:
-    if name not in table.columns:
-        return [default] * table.rows
-    models = table.column(name).tolist()
-    for row, model in enumerate(models):
-        if is_missing(model):
-            raise table.error(row, "it is empty", field=name, mend="Name the model")
-    return [_text_of(model) for model in models]
+def _models(table: Table, column: str, default: str) -> list[str]:
+    return _all_named(table, column, "Name the model") if column in table.columns else [default] * table.rows
+
+
+def _all_named(table: Table, column: str, mend: str) -> list[str]:
+    """A column of names, one on every row."""
+    names = table.names(column)
+    if None in names:
+        raise table.error(names.index(None), "it is empty", field=column, mend=mend)
+    return [name for name in names if name is not None]
 
 
 def _group_column(table: Table, name: str) -> list[float | str | None]:
@@ -195,7 +195,3 @@ def _words(prompt: Any) -> float:
     """The words of a prompt, all its messages together."""
     texts = [str(message.get("content", "")) for message in prompt] if isinstance(prompt, list) else [str(prompt)]
     return float(sum(len(text.split()) for text in texts))
-
-
-def _text_of(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -45,21 +45,35 @@ class Table:
 
     def together(self, names: Sequence[str]) -> NDArray[Any]:
         """Columns side by side (n, c): numbers only where all of them are numbers. Raises DataError as `column`."""
-        for name in names:
-            if name not in self.columns:
-                mend = f"Its columns: {', '.join(self.columns)}.{did_you_mean(name, self.columns)}"
-                raise DataError(self.path, f"there is no column {name!r}", mend=mend)
-        columns = [_values(self.columns[name]) for name in names]
+        found = [self._found(name) for name in names]
+        columns = [_values(column) for column in found]
         numeric = all(column.dtype == np.float64 for column in columns)
         if numeric:
             return np.column_stack(columns)
-        texts = [self.columns[name] for name in names]
-        if all(isinstance(text, pa.ChunkedArray) and pa.types.is_string(text.type) for text in texts):
-            columns = [_words(text) for text in texts]  # one word among numbers makes words of them all
+        if all(isinstance(text, pa.ChunkedArray) and pa.types.is_string(text.type) for text in found):
+            columns = [_words(text) for text in found]  # one word among numbers makes words of them all
         stacked = np.empty((self.rows, len(names)), dtype=object)
         for place, column in enumerate(columns):
             stacked[:, place] = [None if is_missing(value) else value for value in column.tolist()]
         return stacked
+
+    def names(self, name: str) -> list[str | None]:
+        """A column of names (n,) as the file has them, None where one is missing. Raises DataError as `column`.
+
+        A name is never a number, though it may look like one: of 1000001 and 1000002, or 01 and 1, nothing is lost.
+        """
+        column = self._found(name)
+        if isinstance(column, list):
+            return [_name(value) for value in column]
+        encoded = column.combine_chunks().dictionary_encode()
+        names = [*map(_name, encoded.dictionary.to_pylist()), None]
+        return [names[place] for place in encoded.indices.fill_null(len(names) - 1).to_pylist()]
+
+    def _found(self, name: str) -> Column:
+        if name not in self.columns:
+            mend = f"Its columns: {', '.join(self.columns)}.{did_you_mean(name, self.columns)}"
+            raise DataError(self.path, f"there is no column {name!r}", mend=mend)
+        return self.columns[name]
 
     def line_of(self, row: int) -> int:
         """The line of the file, from 1, on which a row, from 0, ends."""
@@ -211,6 +225,14 @@ def _values(column: Column) -> NDArray[Any]:
 def _words(column: pa.ChunkedArray) -> NDArray[Any]:
     words = [None if word is None or word.strip() in MISSING else word.strip() for word in column.to_pylist()]
     return np.array(words, dtype=object)
+
+
+def _name(value: Any) -> str | None:
+    """A cell as a name: 3.0, which is how a number beside empty cells is stored, is 3."""
+    if is_missing(value):
+        return None
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if is_whole else str(value).strip()
 
 
 def is_missing(value: Any) -> bool:
