@@ -110,6 +110,20 @@ def test_a_prompt_that_is_judged_ten_times_is_one_prompt():
     assert (second.sign_p, second.prompts, second.judgements) == (first.sign_p, 30, 300)
 
 
+def test_prompts_with_more_ratings_than_others_make_fewer_trials():
+    """One prompt of 30 ratings beside ten of one: 40^2 / (900 + 10) = 1.76 equal prompts, and not eleven."""
+    judgements = [Judgement("often", "win")] * 30 + judged(["win"] * 5 + ["loss"] * 5)
+    rates = win_rates(judgements)
+    assert (rates.win.wilson.estimate, rates.win.wilson.n) == (35 / 40, 11)
+    assert rates.win.wilson.lower == pytest.approx(wilson_interval(35 / 40, 1).lower)
+
+
+def test_long_numbers_are_groups_of_their_own():
+    days = [20261128, 20261129] * 3
+    found = list(win_rates_by([Judgement(f"p{n}", "win", groups=(("day", day),)) for n, day in enumerate(days)], "day"))
+    assert [(rates.group, rates.prompts) for rates in found] == [("day: 20261128", 3), ("day: 20261129", 3)]
+
+
 @given(st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=30))
 def test_shares_sum_to_1_and_the_other_side_sees_the_mirror(outcomes):
     judgements = judged(outcomes, first="x", second="y")

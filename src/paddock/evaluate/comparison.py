@@ -8,9 +8,10 @@ here counts prompts, however many raters or comparisons one has.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -54,7 +55,7 @@ class Judgement:
 class Share:
     """A share of judgements with its interval by Wilson, prompts being the trials, and by a bootstrap over prompts.
 
-    Wilson's keeps its width near 0 and 1, and where a prompt has several judgements it is on the safe side; the bootstrap
+    Wilson's keeps its width near 0 and 1, and where prompts have several judgements it is on the safe side; the bootstrap
     follows those, and has no width where all judgements are alike.
     """
 
@@ -241,10 +242,16 @@ def win_rates(
 def share_of(
     hits: Sequence[float], prompts: Sequence[str], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Share:
-    """The share of `hits`, each 0 or 1 and one of a prompt's."""
+    """The share of `hits`, each 0 or 1 and one of a prompt's.
+
+    Wilson's trials are the prompts. Where some have more hits than others they weigh more in the share, and there are fewer
+    trials: as many equal prompts as give the same sum of squared weights (Kish 1965).
+    """
     resampled = clustered_bootstrap(hits, prompts, confidence, resamples, seed)
-    n = resampled.n
-    return Share(wilson_interval(sum(hits) / len(hits) * n if n else 0, n, confidence), resampled)
+    _, sizes = cluster_totals(hits, prompts)
+    trials = math.floor(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0
+    share = sum(hits) / len(hits) if hits else 0.0
+    return Share(replace(wilson_interval(share * trials, trials, confidence), n=resampled.n), resampled)
 
 
 def _pairs(judgements: Sequence[Judgement], models: Sequence[str]) -> list[list[Judgement]]:
@@ -285,8 +292,14 @@ def _group_names(values: Sequence[float | str | None]) -> dict[Hashable, str]:
         fifths: dict[int, list[float]] = {}
         for number in sorted(set(numbers.tolist())):
             fifths.setdefault(int(np.searchsorted(edges, number)), []).append(number)
-        names: dict[Hashable, str] = {v: f"{fifth[0]:g} to {fifth[-1]:g}" for fifth in fifths.values() for v in fifth}
+        spans = [(fifth, f"{_shown(fifth[0])} to {_shown(fifth[-1])}") for fifth in fifths.values()]
+        names: dict[Hashable, str] = {number: name for fifth, name in spans for number in fifth}
     else:
         ordered = sorted(set(present), key=lambda value: (isinstance(value, str), value))
-        names = {value: value if isinstance(value, str) else f"{value:g}" for value in ordered}
+        names = {value: _shown(value) for value in ordered}
     return names | {None: "none"} if len(present) < len(values) else names
+
+
+def _shown(value: float | str) -> str:
+    """A group's value; of numbers all digits that tell them apart, such as those of a date, 20261129."""
+    return value if isinstance(value, str) else f"{value:.15g}"
