@@ -435,6 +435,9 @@ def test_ratings_that_cannot_be_are_refused(ratings, problem):
         ({"raters": "sampled", "rater_population": 2}, "fewer than the 4 raters"),
         ({"weights": "ratio", "categories": [0, 1, 2, 3, 4, 5]}, "scores above 0"),
         ({"weights": np.eye(3)}, "there are 5 categories"),
+        ({"raters": "random"}, 'raters: "random" is not one of fixed, sampled'),
+        ({"interval": "logit"}, 'interval: "logit" is not one of t, log'),
+        ({"single_ratings": "Ratio"}, 'single_ratings: "Ratio" is not one of gwet, ratio'),
     ],
 )
 def test_settings_that_cannot_be_are_refused(options, problem):

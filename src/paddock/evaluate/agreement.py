@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,6 +37,11 @@ FORMS = {"ac1": "ac", "ac2": "ac", "scott": "fleiss"}  # Scott's pi is Fleiss' k
 RaterEffect = Literal["fixed", "sampled"]
 IntervalForm = Literal["t", "log"]
 SingleRatings = Literal["gwet", "ratio"]
+CHOICES = {
+    "raters": get_args(RaterEffect),
+    "interval": get_args(IntervalForm),
+    "single_ratings": get_args(SingleRatings),
+}
 
 
 class AgreementWarning(UserWarning):
@@ -102,6 +107,7 @@ def agreement(
 
     Every note is an AgreementWarning too. Raises DataError for ratings, and SettingsError for settings, that cannot be used.
     """
+    _check_choices(raters=raters, interval=interval, single_ratings=single_ratings)
     coded = ratings if isinstance(ratings, Ratings) else code_ratings(ratings, categories)
     given = weights if isinstance(weights, str) or categories is None else _in_order(weights, categories)
     scheme = "identity" if coefficient == "ac1" else given
@@ -151,6 +157,12 @@ def agreement(
     if interval == "log" and math.isnan(bounds[0]) and se > 0:
         notes.append("a value of 1 has no logarithm of 1 - value: no interval")
     return result(found, se, bounds, df, notes)
+
+
+def _check_choices(**given: str) -> None:
+    for name, choice in given.items():
+        if choice not in CHOICES[name]:
+            raise SettingsError(f'{name}: "{choice}" is not one of {", ".join(CHOICES[name])}')
 
 
 def _check(
