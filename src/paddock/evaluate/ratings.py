@@ -93,6 +93,9 @@ def _small_integers(array: NDArray[Any]) -> tuple[list[Any], Codes] | None:
     """The distinct values of integers within a byte's range, in order, and each rating's place among them; else None."""
     if array.dtype.kind not in "iu" or not array.size:
         return None
+    narrow = np.empty(array.shape, dtype=np.uint8)
+    if array.dtype == np.int64 and array.flags.carray and _narrowed(array.ravel(), narrow.ravel()):
+        array = narrow  # what follows reads an eighth
     lowest, highest = int(array.min()), int(array.max())
     if highest - lowest >= BYTE:
         return None
@@ -104,6 +107,16 @@ def _small_integers(array: NDArray[Any]) -> tuple[list[Any], Codes] | None:
         table[seen] = np.arange(len(seen))
         offsets = table[offsets]
     return [lowest + k for k in seen], offsets
+
+
+@njit("boolean(int64[::1], uint8[::1])", cache=True)
+def _narrowed(values, narrow):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Write `values` as bytes into `narrow`, in one pass over what may be megabytes; False where one is no byte."""
+    bits = 0
+    for place in range(len(values)):
+        bits |= values[place]
+        narrow[place] = values[place]
+    return 0 <= bits < BYTE
 
 
 def _distinct(array: NDArray[Any], columns: Sequence[str] | None) -> tuple[list[Any], Codes]:
@@ -128,29 +141,37 @@ def checked_categories(categories: Sequence[Any]) -> tuple[Category, ...]:
 def count_patterns(codes: Codes, size: int) -> Patterns:
     """Count the items (rows of `codes`, (n, r)) by their pattern over `size` categories; those nobody rated are left out.
 
-    A pattern is a number in base r + 1 whose digit k counts the raters who chose category k. Where that does not fit
-    into 62 bits, every item is a pattern of its own, and memory is 8 n q bytes.
+    A pattern's key is a number in base r + 1 whose digit k counts the raters who chose category k. Where that does not
+    fit into 62 bits, every item is a pattern of its own, and memory is 8 n q bytes.
     """
     items, raters = codes.shape
     base = raters + 1
     if base**size > KEY_LIMIT:
-        rows = np.repeat(np.arange(items), raters) * (size + 1) + codes.ravel()
-        counts = np.bincount(rows, minlength=items * (size + 1)).reshape(items, size + 1)[:, :size].astype(np.float64)
+        counts = _counts(codes, size)
         rated = counts.any(axis=1)
         return Patterns(counts[rated], np.ones(int(rated.sum())))
     powers = np.array([base**k for k in range(size)] + [0], dtype=np.int64)
     most = min(items, math.comb(raters + size, size))  # patterns that there can be
     slots = 1 << (2 * most).bit_length()
     keys, times = np.zeros(slots, dtype=np.int64), np.zeros(slots, dtype=np.int64)
-    found = np.empty(most, dtype=np.int64)
-    used = found[: _count_keys(np.ascontiguousarray(codes, dtype=np.uint8), powers, keys, times, found)]
-    digits = keys[used, None] // powers[None, :size] % base
-    return Patterns(digits.astype(np.float64), times[used].astype(np.float64))
+    places, firsts = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
+    distinct = _count_keys(np.ascontiguousarray(codes, dtype=np.uint8), powers, keys, times, places, firsts)
+    return Patterns(_counts(codes[firsts[:distinct]], size), times[places[:distinct]].astype(np.float64))
 
 
-@njit("int64(uint8[:, ::1], int64[::1], int64[::1], int64[::1], int64[::1])", cache=True)
-def _count_keys(codes, powers, keys, times, found):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Count the items by key in a hash table; the slots in use go to `found`, and their number is returned. 0 is no key."""
+def _counts(codes: Codes, size: int) -> Floats:
+    """How many raters chose each category, (n, q), from codes (n, r)."""
+    items, raters = codes.shape
+    cells = np.repeat(np.arange(items), raters) * (size + 1) + codes.ravel()
+    counts = np.bincount(cells, minlength=items * (size + 1)).reshape(items, size + 1)
+    return counts[:, :size].astype(np.float64)
+
+
+@njit("int64(uint8[:, ::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])", cache=True)
+def _count_keys(codes, powers, keys, times, places, firsts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Count the items by key in a hash table. 0 is no key. The slots in use go to `places`, in order of appearance, and the
+    first item of each to `firsts`; their number is returned.
+    """
     last, distinct = len(keys) - 1, 0
     for item in range(codes.shape[0]):
         key = 0
@@ -163,7 +184,8 @@ def _count_keys(codes, powers, keys, times, found):  # type: ignore[no-untyped-d
             slot = (slot + 1) & last
         if keys[slot] == 0:
             keys[slot] = key
-            found[distinct] = slot
+            places[distinct] = slot
+            firsts[distinct] = item
             distinct += 1
         times[slot] += 1
     return distinct
