@@ -20,8 +20,12 @@ Verdict = Literal["A", "B", "tie"]
 NEEDED = ("prompt", "reply_a", "reply_b")
 PLACE = re.compile(r"\{(prompt|reply_a|reply_b|mark)\}")
 ASKS = "Verdict:"
-# "Verdict: A", "**Verdict:** Reply B", "verdict: [[A]]", "Verdict: a tie". A small a or b is a word, and no verdict.
-VERDICT = re.compile(r"(?i:verdict)\W{0,3}:\W{0,6}(?:(?i:reply|response|assistant)\s+)?(?:(A|B)|(?i:(?:a\s+)?tie))\b")
+# "Verdict: A", "**Verdict:** Reply B", "verdict: [[A]]", "Verdict: a tie". A small a or b is a word, and no verdict; nor is
+# one letter of "A or B" or "A | B | tie".
+VERDICT = re.compile(
+    r"(?i:verdict)\W{0,3}:\W{0,6}(?:(?i:reply|response|assistant)\s+)?"
+    r"(?:(?i:(?:a\s+)?tie)|(A|B)(?!\s*(?:and|or|[,/|&=])\s*(?:(?i:reply|response|assistant)\s+)?[AB]\b))\b"
+)
 
 
 def built_in(domain: Domain) -> str:
