@@ -45,6 +45,7 @@ def test_what_a_spec_reads_are_its_file_and_what_that_names(tmp_path: Path):
         ("kind: openai\nbase_url: example.com\nmodel: m\n", "an address begins with http"),
         ("kind: local\nmodel: m\nsampling: {top_pp: 1}\n", r'unknown setting "sampling.top_pp"\. Did you mean "top_p"'),
         ("kind: [\n", r"big.yaml:\d: not readable YAML"),
+        ("kind: [openai]\n", r"big.yaml says kind \"\['openai'\]\""),
     ],
 )
 def test_a_spec_that_cannot_be_is_refused_by_file_and_field(tmp_path: Path, text: str, problem: str):

@@ -167,7 +167,7 @@ def spec_inputs(spec: Spec) -> list[str]:
 
 def _of_fields(fields: Mapping[str, Any], where: str) -> ModelSpec:
     kind = fields.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         said = "says no kind" if kind is None else f'says kind "{kind}"'
         raise SettingsError(f"{where} {said}: one of {', '.join(KINDS)} is known.{did_you_mean(str(kind), KINDS)}")
     return parse(KINDS[kind], fields, where)

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from paddock.cli.options import AsJson, Config, DryRun, Out, Seed, Set, show
+from paddock.cli.options import AsJson, Config, DryRun, Out, Seed, Set, group_with_default, show
 from paddock.cli.stage import gather, run_stage
 
 SCAN = "scan"
 
 
-class FilesOrCommand(TyperGroup):
-    """What follows `paddock corpus` is a command, or the files to scan."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `scan` before words that name no command."""
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = [SCAN, *args]
-        return list(super().parse_args(ctx, args))
-
-
 app = typer.Typer(
-    cls=FilesOrCommand,
+    cls=group_with_default(SCAN),
     help="Know what is in the pretraining data: `paddock corpus FILES... --out FOLDER`.",
     no_args_is_help=True,
 )

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 Data = Annotated[list[str] | None, typer.Option("--data", help="A file, folder, glob or hf:// data set; may be repeated.")]
 Model = Annotated[str | None, typer.Option("--model", help="A model's folder; for pretrain also a preset, such as 7b.")]
@@ -20,6 +21,18 @@ Config = Annotated[Path | None, typer.Option("--config", help="A YAML file of se
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting; may be repeated.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be read and done, and do nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object; progress goes to stderr.")]
+
+
+def group_with_default(command: str) -> type[TyperGroup]:
+    """A group of commands in which words that begin with none of their names are words of `command`."""
+
+    class GroupWithDefault(TyperGroup):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+                args = [command, *args]
+            return list(super().parse_args(ctx, args))
+
+    return GroupWithDefault
 
 
 def show(result: Mapping[str, Any], as_json: bool) -> None:

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from paddock.cli.options import AsJson, show
-
-
-class _ServesByDefault(TyperGroup):
-    """`paddock studio STUDY.yaml` is `paddock studio serve STUDY.yaml`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["serve", *args]
-        return super().parse_args(ctx, args)
-
+from paddock.cli.options import AsJson, group_with_default, show
 
 app = typer.Typer(
-    cls=_ServesByDefault,
+    cls=group_with_default("serve"),
     help="Have people rate, compare and write replies (paper sections 3.1 and 3.4): paddock studio STUDY.yaml --out FOLDER",
     no_args_is_help=True,
 )
