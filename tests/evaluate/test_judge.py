@@ -7,7 +7,17 @@ from random import Random
 import pytest
 
 from paddock.evaluate.comparison import compare
-from paddock.evaluate.judge import Contest, Item, Judged, broken, contests, judgements, pairs_of, position_bias
+from paddock.evaluate.judge import (
+    EQUAL_REPLIES,
+    Contest,
+    Item,
+    Judged,
+    broken,
+    contests,
+    judgements,
+    pairs_of,
+    position_bias,
+)
 from paddock.text.dialog import Dialog, Message
 
 ITEMS = [Item(f"p{n}", Dialog((Message("user", f"Question {n}"),)), (("domain", "safety"),)) for n in range(200)]
@@ -64,6 +74,16 @@ def test_figures_counted_by_hand():
     (rates,) = compare(judgements(found)).pairs
     shares = [share.wilson.estimate for share in (rates.win, rates.tie, rates.loss)]
     assert (rates.first, shares, rates.prompts) == ("x", [1 / 4, 2 / 4, 1 / 4], 4)
+
+
+def test_equal_replies_which_nobody_was_asked_about_say_nothing_of_the_judge():
+    looks_at_places = [judged(n, *names, "A") for n in range(5) for names in (("x", "y"), ("y", "x"))]
+    equal = [
+        Judged(Contest(ITEMS[n], *names), EQUAL_REPLIES, "tie") for n in range(5, 50) for names in (("x", "y"), ("y", "x"))
+    ]
+    bias = position_bias([*looks_at_places, *equal])
+    assert (bias["orders_agree"]["estimate"], bias["orders_agree"]["n"]) == (0, 5)
+    assert compare(judgements([*looks_at_places, *equal])).pairs[0].prompts == 50
 
 
 @pytest.mark.parametrize("order", ["both", "random"])

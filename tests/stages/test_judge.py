@@ -111,6 +111,15 @@ def test_figures_are_given_by_category_turns_and_length(values, tmp_path):
         run(settings(values, by=["no_such"]), StageDir(tmp_path / "none"))
 
 
+def test_a_column_of_zeros_is_one_and_one_of_the_table_itself_is_refused(values, data, tmp_path):
+    rows = [{**json.loads(line), "level": 0, "rating": 3} for line in data.read_text().splitlines()]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    results = run(settings(values, by=["level"], baseline="good"), StageDir(tmp_path / "judge"))
+    assert {row["group"] for row in results["groups"]} == {"level: 0"}
+    with pytest.raises(SettingsError, match="the table of verdicts has a column rating itself"):
+        settings(values, by=["level", "rating"])
+
+
 def test_the_table_of_verdicts_gives_compare_the_same_figures(values, tmp_path):
     results = run(settings(values), StageDir(tmp_path / "judge"))
     found = read_judgements(read_table(tmp_path / "judge" / "judgements.jsonl"), Layout(), ["category"])
@@ -135,6 +144,13 @@ def test_tokens_and_money_are_counted(values, tmp_path):
     assert (judge["tokens_read"], judge["tokens_written"], judge["money"]) == (7 * 6 * N, 3 * 6 * N, 7 * 6 * N)
     assert judge["seconds"] > 0
     assert (results["opponents"][0]["model"], results["opponents"][0]["money"]) == ("good", None)
+
+
+def test_an_answer_that_was_filtered_out_is_paid_for(values, tmp_path, server):
+    server.answer = lambda path, body: server.chat("Verdict: A", reason="content_filter")
+    results = run(settings(values, baseline="bad"), StageDir(tmp_path / "judge"))
+    assert results["broken"] == {"the judge failed: no text: content_filter": 4 * N}
+    assert results["judges"]["judge"]["tokens_read"] == 7 * 4 * N
 
 
 def test_a_judge_who_prefers_the_first_place_is_reported_and_gains_no_one_anything(values, tmp_path, server):
@@ -218,6 +234,16 @@ def test_a_second_run_asks_nothing_and_a_shared_cache_only_what_is_new(values, t
     again = run(settings(values, **shared), StageDir(tmp_path / "three"))
     assert len(server.requests) - before == 4 * N
     assert again == first
+
+
+def test_a_complete_stage_stays_complete_with_another_cache(values, tmp_path):
+    stage = StageDir(tmp_path / "judge")
+    for cache in (None, str(tmp_path / "cache")):
+        chosen = settings(values, cache=cache)
+        stage.begin("judge", chosen.model_dump(mode="json"), {}, chosen.may_change, chosen.passing)
+        if cache is None:
+            stage.complete({})
+    assert stage.is_complete()
 
 
 def test_a_judge_that_failed_is_asked_again_and_what_stands_is_not(values, tmp_path, server):

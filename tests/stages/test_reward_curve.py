@@ -114,5 +114,7 @@ def test_a_plan_counts(values):
 def test_what_cannot_be_is_refused(values):
     with pytest.raises(SettingsError, match="neutral_safety_reward stands beside"):
         settings(values, neutral_helpfulness_reward=None, neutral_safety_reward="x")
+    with pytest.raises(SettingsError, match="models: 0 models are named"):
+        plan(settings(values, models={}))
     with pytest.raises(SettingsError, match="a version cannot be called opponent"):
         plan(settings(values, models={"opponent": values["opponent"]}))

@@ -91,6 +91,27 @@ def test_the_page_draws_figure_29(long, tmp_path):
     assert "Kendall" in page
 
 
+def test_ratings_stand_beside_their_own_replies_whatever_the_items_are_called(long, tmp_path):
+    expected = run(settings(long, score="score"), StageDir(tmp_path / "out"))
+    rows = [json.loads(line) for line in long.read_text().splitlines()]
+    for row in rows:
+        row["item"] = 10_000_000 + int(row["item"][1:])
+    long.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(settings(long, score="score"), StageDir(tmp_path / "numbered")) == expected
+
+
+def test_a_domain_without_a_reward_and_a_score_that_is_no_number_are_refused(long, tmp_path):
+    rows = [json.loads(line) for line in long.read_text().splitlines()]
+    rows[3]["domain"] = "code"  # the first row of the second item
+    long.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"ratings.jsonl:4: field 'domain': 'code' is not one of helpfulness, safety"):
+        run(settings(long, helpfulness_reward=str(tmp_path)), StageDir(tmp_path / "out"))
+    rows[3]["score"] = "high"
+    long.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"ratings.jsonl:4: field 'score': 'high' is not a number"):
+        run(settings(long, score="score"), StageDir(tmp_path / "out"))
+
+
 def test_what_cannot_be_is_refused_by_line_and_column(long, tmp_path):
     assert plan(settings(long, score="score")) == {"replies": 10, "raters": 3}
     with pytest.raises(SettingsError, match="give one of helpfulness_reward and score"):

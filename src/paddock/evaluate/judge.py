@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from random import Random
 from typing import Any, Literal
@@ -21,6 +21,8 @@ from paddock.text.dialog import Dialog
 Order = Literal["both", "random", "given"]
 Groups = tuple[tuple[str, float | str | None], ...]
 
+COLUMNS = ("item", "model_a", "model_b", "rater", "rating", "problem")  # of the table of verdicts, beside the items' own
+EQUAL_REPLIES = "equal replies"  # in a judge's place, of a tie about which nobody was asked
 OUTCOMES: dict[Verdict, Outcome] = {"A": "win", "B": "loss", "tie": "tie"}
 
 
@@ -31,6 +33,10 @@ class Item:
     name: str
     prompt: Dialog
     groups: Groups = ()
+
+    def messages(self) -> list[dict[str, str]]:
+        """The prompt as a row holds it."""
+        return [asdict(message) for message in self.prompt.messages]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ def broken(judged: Sequence[Judged]) -> dict[str, int]:
 
 
 def position_bias(judged: Sequence[Judged], confidence: float = 0.95, seed: int = 0) -> Mapping[str, Any]:
-    """What the judge gives to the place in which a reply stands.
+    """What the judge gives to the place in which a reply stands, in contests that it was asked about.
 
     `first_place_wins` is the share of the verdicts other than ties that went to the reply shown first: one half for a judge
     who does not look at places, where the order is both or drawn. `orders_agree`, of pairs with a verdict in both orders, is
@@ -113,7 +119,7 @@ def position_bias(judged: Sequence[Judged], confidence: float = 0.95, seed: int 
     )
     by_pair: dict[tuple[str, frozenset[str]], list[Judged]] = {}
     for one in judged:
-        if one.verdict is not None:
+        if one.verdict is not None and one.judge != EQUAL_REPLIES:
             by_pair.setdefault(one.contest.pair, []).append(one)
     twice = [(_named(some[0]) == _named(some[1]), _prompt(some[0])) for some in by_pair.values() if len(some) == 2]
     agree = share_of([float(same) for same, _ in twice], [prompt for _, prompt in twice], confidence, seed=seed)

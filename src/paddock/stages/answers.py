@@ -21,7 +21,7 @@ from paddock.progress import ProgressLine
 from paddock.protocols import Completion, Sampling
 from paddock.run_dir import StageDir, fingerprint_inputs, hash_of, locked
 from paddock.text.chat_format import tag_in
-from paddock.text.dialog import Dialog
+from paddock.text.dialog import DOMAINS, Dialog, Domain
 
 REQUESTS_AT_A_TIME, AT_A_TIME = 32, 256  # what a kill can lose: of an endpoint's answers, and of others, which cost no money
 ANSWERS = "answers.jsonl"
@@ -121,6 +121,22 @@ class Asked:
                 progress.update(done)
 
 
+def rewards_by_domain(helpfulness: Spec, safety: Spec | None, whose: str = "") -> dict[Domain, Asked]:
+    """The reward model of each domain; without one of its own, prompts of safety have that of helpfulness."""
+    specs: dict[Domain, Spec] = {"helpfulness": helpfulness, "safety": helpfulness if safety is None else safety}
+    return {domain: Asked(f"{whose}{domain} reward", spec) for domain, spec in specs.items()}
+
+
+def scores_by_domain(rewards: Mapping[Domain, Asked], dialogs: Sequence[Dialog], journal: Journal) -> list[float | None]:
+    """The score of each dialog by the reward model of its domain; of a dialog that names none, by that of helpfulness."""
+    found: list[float | None] = [None] * len(dialogs)
+    for domain, asked in rewards.items():
+        places = [place for place, dialog in enumerate(dialogs) if (dialog.domain or DOMAINS[0]) == domain]
+        for place, score in zip(places, asked.scores([dialogs[place] for place in places], journal), strict=True):
+            found[place] = score
+    return found
+
+
 @contextmanager
 def kept_answers(cache: str | None, stage_dir: StageDir) -> Iterator[Journal]:
     """The journal in the folder `cache`, or in the stage's own, for this process alone.
@@ -134,9 +150,12 @@ def kept_answers(cache: str | None, stage_dir: StageDir) -> Iterator[Journal]:
 
 
 def cost(asked: Asked, answers: Sequence[Answer]) -> dict[str, Any]:
-    """What answers cost: tokens read and written, where all are known, their price, where it is, and seconds."""
+    """What answers cost: tokens read and written, where all are known, their price, where it is, and seconds.
+
+    A failed answer counts where its tokens are known: one that was filtered out, say, was paid for.
+    """
     once = {answer.key: answer for answer in answers}.values()
-    known = [answer for answer in once if answer.error is None]
+    known = [answer for answer in once if answer.error is None or answer.read is not None]
     read, written = _total([answer.read for answer in known]), _total([answer.written for answer in known])
     money = None if read is None or written is None else asked.price(read, written)
     return {"tokens_read": read, "tokens_written": written, "money": money, "seconds": sum(a.seconds for a in once)}

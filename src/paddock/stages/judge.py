@@ -22,15 +22,26 @@ from pydantic import Field, model_validator
 from paddock.backends.spec import spec_inputs
 from paddock.errors import SettingsError
 from paddock.evaluate.comparison import compare
-from paddock.evaluate.judge import Contest, Item, Judged, Order, broken, contests, judgements, pairs_of, position_bias
+from paddock.evaluate.judge import (
+    COLUMNS,
+    EQUAL_REPLIES,
+    Contest,
+    Item,
+    Judged,
+    Order,
+    broken,
+    contests,
+    judgements,
+    pairs_of,
+    position_bias,
+)
 from paddock.evaluate.rubric import Verdict, ask, built_in, read_rubric, read_verdict
 from paddock.journal import Journal
 from paddock.progress import say
 from paddock.protocols import Sampling
 from paddock.run_dir import StageDir, write_json_lines
-from paddock.settings import StageSettings
-from paddock.stages.answers import Answer, Asked, cost, kept_answers
-from paddock.stages.opponents import Opponents, Replies, items_of, named_models, replies_of
+from paddock.stages.answers import Answer, Asked, cost, kept_answers, rewards_by_domain, scores_by_domain
+from paddock.stages.opponents import Opponents, Replies, ReplySettings, items_of, named_models, replies_of
 from paddock.text.dialog import DOMAINS, Domain
 from paddock.text.readers import Sources
 
@@ -42,7 +53,7 @@ Contestants = Mapping[str, Mapping[str, Answer]]
 """The answers of each model by the names of the items."""
 
 
-class JudgeSettings(StageSettings):
+class JudgeSettings(ReplySettings):
     """Who is compared, on what, and by whom."""
 
     data: Sources = Field(min_length=1, description="prompts; the domain of each says which rubric or reward judges it")
@@ -67,11 +78,7 @@ class JudgeSettings(StageSettings):
         description="columns of the prompts' rows to give figures by, such as category or task.skill; None: those of "
         "domain, category, turns and prompt_words that there are",
     )
-    temperature: float = Field(0.0, ge=0, description="of opponents whose spec says none; 0: greedy")
-    max_new_tokens: int = Field(1000, ge=1, description="tokens of a reply, where a spec says none (Table 32: 1000)")
     verdict_tokens: int = Field(512, ge=1, description="tokens of a verdict, where the judge's spec says none")
-    cache: str | None = Field(None, description="a folder where runs share answers; None: each keeps its own")
-    seed: int = Field(0, ge=0, description="of sampling, orders and intervals")
 
     @model_validator(mode="after")
     def _has_one_judge(self) -> JudgeSettings:
@@ -79,6 +86,12 @@ class JudgeSettings(StageSettings):
             raise ValueError("either a chat model judges or a reward model does: give one of judge and helpfulness_reward")
         if self.safety_reward is not None and self.helpfulness_reward is None:
             raise ValueError("safety_reward stands beside helpfulness_reward: give both, or judge alone")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_by_columns_of_the_prompts(self) -> JudgeSettings:
+        if taken := [name for name in self.by or () if name in COLUMNS]:
+            raise ValueError(f"by: the table of verdicts has a column {', '.join(taken)} itself. Rename that of the prompts")
         return self
 
     def inputs(self) -> list[str]:
@@ -120,9 +133,8 @@ def run(settings: JudgeSettings, stage_dir: StageDir) -> dict[str, Any]:
     """
     opponents, items = named_models(settings.opponents), items_of(settings.data, settings.by)
     pairs = settings.pairs(opponents)
-    sampling = Sampling(temperature=settings.temperature, max_new_tokens=settings.max_new_tokens, seed=settings.seed)
     with kept_answers(settings.cache, stage_dir) as journal:
-        replies = [replies_of(asked, items, sampling, stage_dir.path, journal) for asked in opponents]
+        replies = [replies_of(asked, items, settings.sampling, stage_dir.path, journal) for asked in opponents]
         judged, judges = verdicts(settings, items, pairs, replies, journal)
     write_json_lines(stage_dir.path / JUDGEMENTS, (one.to_row() for one in judged))
     stage_dir.write_samples(_samples(judged, contestants_of(items, replies)))
@@ -179,7 +191,7 @@ def _settled(contest: Contest, contestants: Contestants) -> Judged | None:
     for name, answer in ((contest.first, first), (contest.second, second)):
         if answer.error is not None:
             return Judged(contest, "none", None, f"no reply of {name}")
-    return Judged(contest, "equal replies", "tie") if first.text == second.text else None
+    return Judged(contest, EQUAL_REPLIES, "tie") if first.text == second.text else None
 
 
 def by_rubric(
@@ -217,23 +229,19 @@ def by_reward(
 ) -> tuple[list[Judged], dict[str, Any]]:
     """Which reply of each contest the reward model of its domain scores higher."""
     assert settings.helpfulness_reward is not None, "settings name a reward model"
-    rewards = {
-        "helpfulness": Asked("helpfulness reward", settings.helpfulness_reward),
-        "safety": Asked("safety reward", settings.safety_reward or settings.helpfulness_reward),
-    }
-    judged: dict[int, Judged] = {}
-    for domain, asked in rewards.items():
-        places = [place for place, contest in enumerate(met) if (contest.item.prompt.domain or DOMAINS[0]) == domain]
-        dialogs = [
-            met[place].item.prompt.with_reply(contestants[name][met[place].item.name].text)
-            for place in places
-            for name in (met[place].first, met[place].second)
-        ]
-        scores = asked.scores(dialogs, journal)
-        for number, place in enumerate(places):
-            verdict = verdict_of(scores[2 * number], scores[2 * number + 1], settings.tie_margin)
-            judged[place] = Judged(met[place], asked.name, verdict, NO_SCORE if verdict is None else None)
-    return [judged[place] for place in range(len(met))], {}
+    rewards = rewards_by_domain(settings.helpfulness_reward, settings.safety_reward)
+    dialogs = [
+        contest.item.prompt.with_reply(contestants[name][contest.item.name].text)
+        for contest in met
+        for name in (contest.first, contest.second)
+    ]
+    scores = scores_by_domain(rewards, dialogs, journal)
+    judged = []
+    for contest, first, second in zip(met, scores[::2], scores[1::2], strict=True):
+        verdict = verdict_of(first, second, settings.tie_margin)
+        judge = rewards[contest.item.prompt.domain or DOMAINS[0]].name
+        judged.append(Judged(contest, judge, verdict, NO_SCORE if verdict is None else None))
+    return judged, {}
 
 
 def verdict_of(first: float | None, second: float | None, margin: float) -> Verdict | None:
@@ -255,8 +263,7 @@ def _samples(judged: Sequence[Judged], contestants: Contestants) -> list[dict[st
     for one in judged[:: max(1, len(judged) // SAMPLES)]:
         contest = one.contest
         named = {f"reply of {name}": contestants[name][contest.item.name].text for name in (contest.first, contest.second)}
-        prompt = [{"role": message.role, "content": message.content} for message in contest.item.prompt.messages]
         outcome = {"A": contest.first, "B": contest.second, "tie": "neither"}.get(one.verdict or "", one.problem)
         answer = "\n\n".join(f"{name}: {text}" for name, text in named.items())
-        rows.append({"prompt": prompt, "answer": answer, "better": outcome})
+        rows.append({"prompt": contest.item.messages(), "answer": answer, "better": outcome})
     return rows

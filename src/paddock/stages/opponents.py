@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import Field
 
 from paddock.backends.spec import read_spec
 from paddock.errors import DataError, EmptyDataError, SettingsError
@@ -13,7 +15,7 @@ from paddock.evaluate.judge import Item
 from paddock.journal import Journal
 from paddock.protocols import Sampling
 from paddock.run_dir import write_json_lines
-from paddock.settings import read_yaml
+from paddock.settings import StageSettings, read_yaml
 from paddock.stages.answers import Answer, Asked, cost
 from paddock.text.dialog import Dialog
 from paddock.text.files import read_rows
@@ -24,6 +26,22 @@ Opponents = dict[str, str | dict[str, Any]] | str
 
 COUNTED = ("domain", "turns", "prompt_words")  # what a prompt tells without a column
 BY = ("domain", "category", "turns", "prompt_words")  # what figures are given by, as far as prompts have it
+
+
+class ReplySettings(StageSettings):
+    """How models reply that are compared, where their specs do not say, and where their answers are kept."""
+
+    temperature: float = Field(0.0, ge=0, description="of models whose spec says none; 0: greedy")
+    max_new_tokens: int = Field(1000, ge=1, description="tokens of a reply, where a spec says none (Table 32: 1000)")
+    cache: str | None = Field(None, description="a folder where runs share answers; None: each keeps its own")
+    seed: int = Field(0, ge=0, description="of sampling; of a judge also of orders and intervals")
+
+    passing: ClassVar[frozenset[str]] = frozenset({"cache"})
+
+    @property
+    def sampling(self) -> Sampling:
+        """How replies are drawn, where a spec says nothing else."""
+        return Sampling(temperature=self.temperature, max_new_tokens=self.max_new_tokens, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -46,9 +64,12 @@ class Replies:
         }
 
 
-def named_models(opponents: Opponents, least: int = 2) -> list[Asked]:
-    """The models by name. Raises SettingsError and DataError for a file that does not name at least `least` of them."""
-    where, named = "opponents", opponents
+def named_models(opponents: Opponents, least: int = 2, where: str = "opponents") -> list[Asked]:
+    """The models by name, of the setting `where`.
+
+    Raises SettingsError and DataError where they, or the file that holds them, are not at least `least`.
+    """
+    named = opponents
     if isinstance(named, str):
         where = named
         try:
@@ -77,7 +98,11 @@ def items_of(data: Sources, by: Sequence[str] | None) -> list[Item]:
         raise EmptyDataError(data[0].path, "there is no prompt")
     ids = [prompt.id for prompt in prompts]
     names = [str(name) for name in (ids if None not in ids and len(set(ids)) == len(ids) else range(1, len(ids) + 1))]
-    columns = {name: column for name, column in _columns(prompts, data, BY if by is None else by) if any(column)}
+    columns = {
+        name: column
+        for name, column in _columns(prompts, data, BY if by is None else by)
+        if any(value is not None for value in column)
+    }
     if lacking := [name for name in by or () if name not in columns]:
         raise SettingsError(f"no prompt of {data[0].path} has the column {', '.join(lacking)}")
     groups = [tuple((name, column[place]) for name, column in columns.items()) for place in range(len(prompts))]
@@ -89,7 +114,7 @@ def replies_of(asked: Asked, items: Sequence[Item], sampling: Sampling, folder: 
     prompts = [item.prompt for item in items]
     answers = asked.answers(prompts, sampling, journal)
     rows = (
-        {"id": item.name, "prompt": [asdict(m) for m in item.prompt.messages], "reply": answer.text, "error": answer.error}
+        {"id": item.name, "prompt": item.messages(), "reply": answer.text, "error": answer.error}
         for item, answer in zip(items, answers, strict=True)
     )
     write_json_lines(folder / "replies" / f"{asked.name}.jsonl", rows)

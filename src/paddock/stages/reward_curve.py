@@ -20,11 +20,9 @@ from paddock.errors import SettingsError
 from paddock.evaluate.judge import Item
 from paddock.evaluate.reward_curve import NEUTRAL, OWN, Wins, divergence, standing, win_of
 from paddock.journal import Journal
-from paddock.protocols import Sampling
 from paddock.run_dir import StageDir
-from paddock.settings import StageSettings
-from paddock.stages.answers import Answer, Asked, kept_answers
-from paddock.stages.opponents import Opponents, Replies, items_of, named_models, replies_of
+from paddock.stages.answers import Answer, Asked, kept_answers, rewards_by_domain, scores_by_domain
+from paddock.stages.opponents import Opponents, Replies, ReplySettings, items_of, named_models, replies_of
 from paddock.text.dialog import DOMAINS, Domain
 from paddock.text.readers import Sources
 
@@ -33,7 +31,7 @@ OPPONENT = "opponent"
 Model = str | dict[str, Any]
 
 
-class RewardCurveSettings(StageSettings):
+class RewardCurveSettings(ReplySettings):
     """Which versions, against whom, on what, and under which rewards."""
 
     data: Sources = Field(min_length=1, description="held-out prompts; the domain of each says on which axis it counts")
@@ -50,10 +48,6 @@ class RewardCurveSettings(StageSettings):
     neutral_safety_reward: Model | None = Field(
         None, description="that of prompts of safety; None: neutral_helpfulness_reward"
     )
-    temperature: float = Field(0.0, ge=0, description="of models whose spec says none; 0: greedy")
-    max_new_tokens: int = Field(1000, ge=1, description="tokens of a reply, where a spec says none")
-    cache: str | None = Field(None, description="a folder where runs share answers; None: each keeps its own")
-    seed: int = Field(0, ge=0, description="of sampling")
 
     @model_validator(mode="after")
     def _neutral_judges_stand_together(self) -> RewardCurveSettings:
@@ -66,21 +60,16 @@ class RewardCurveSettings(StageSettings):
     @property
     def judges(self) -> dict[str, dict[Domain, Asked]]:
         """The reward model of each domain, by judge: own, and where there are some neutral."""
-        pairs = {OWN: (self.helpfulness_reward, self.safety_reward)}
+        judges = {OWN: rewards_by_domain(self.helpfulness_reward, self.safety_reward, f"{OWN} ")}
         if self.neutral_helpfulness_reward is not None:
-            pairs[NEUTRAL] = (self.neutral_helpfulness_reward, self.neutral_safety_reward)
-        return {
-            judge: {
-                "helpfulness": Asked(f"{judge} helpfulness reward", first),
-                "safety": Asked(f"{judge} safety reward", second or first),
-            }
-            for judge, (first, second) in pairs.items()
-        }
+            neutral = (self.neutral_helpfulness_reward, self.neutral_safety_reward)
+            judges[NEUTRAL] = rewards_by_domain(*neutral, f"{NEUTRAL} ")
+        return judges
 
     def inputs(self) -> list[str]:
         """The prompts, the models and their file, and the rewards."""
         file = [self.models] if isinstance(self.models, str) else []
-        models = [path for asked in named_models(self.models, least=1) for path in asked.inputs]
+        models = [path for asked in named_models(self.models, 1, "models") for path in asked.inputs]
         models += spec_inputs(self.opponent)
         models += [path for judges in self.judges.values() for asked in judges.values() for path in asked.inputs]
         return list(dict.fromkeys([*(source.path for source in self.data), *file, *models]))
@@ -100,7 +89,7 @@ def plan(settings: RewardCurveSettings) -> dict[str, Any]:
 
 def versions_of(settings: RewardCurveSettings) -> list[Asked]:
     """The versions in order. Raises SettingsError for one that has the opponent's name."""
-    versions = named_models(settings.models, least=1)
+    versions = named_models(settings.models, 1, "models")
     if any(version.name == OPPONENT for version in versions):
         raise SettingsError(f"models: a version cannot be called {OPPONENT}")
     return versions
@@ -109,10 +98,9 @@ def versions_of(settings: RewardCurveSettings) -> list[Asked]:
 def run(settings: RewardCurveSettings, stage_dir: StageDir) -> dict[str, Any]:
     """Let all reply, score, and count. Returns the figures of `results.json`: `curve`, a row a version, judge and axis."""
     items, versions = items_of(settings.data, ()), versions_of(settings)
-    sampling = Sampling(temperature=settings.temperature, max_new_tokens=settings.max_new_tokens, seed=settings.seed)
     with kept_answers(settings.cache, stage_dir) as journal:
         asked = [Asked(OPPONENT, settings.opponent), *versions]
-        opponent, *replies = [replies_of(one, items, sampling, stage_dir.path, journal) for one in asked]
+        opponent, *replies = [replies_of(one, items, settings.sampling, stage_dir.path, journal) for one in asked]
         scores = {
             judge: {one.asked.name: scored(judges, items, one.answers, journal) for one in (opponent, *replies)}
             for judge, judges in settings.judges.items()
@@ -144,17 +132,10 @@ def scored(
     judges: Mapping[Domain, Asked], items: Sequence[Item], answers: Sequence[Answer], journal: Journal
 ) -> list[float | None]:
     """The reward of each reply, a raw logit, by the model of its prompt's domain; None for a reply that failed."""
-    found: list[float | None] = [None] * len(items)
-    for domain, asked in judges.items():
-        places = [
-            place
-            for place, (item, answer) in enumerate(zip(items, answers, strict=True))
-            if (item.prompt.domain or DOMAINS[0]) == domain and answer.error is None
-        ]
-        dialogs = [items[place].prompt.with_reply(answers[place].text) for place in places]
-        for place, score in zip(places, asked.scores(dialogs, journal), strict=True):
-            found[place] = score
-    return found
+    good = [place for place, answer in enumerate(answers) if answer.error is None]
+    dialogs = [items[place].prompt.with_reply(answers[place].text) for place in good]
+    scores = dict(zip(good, scores_by_domain(judges, dialogs, journal), strict=True))
+    return [scores.get(place) for place in range(len(items))]
 
 
 def _wins(scores: Mapping[str, Sequence[float | None]], versions: Sequence[Asked], places: Sequence[int]) -> dict[str, Wins]:
@@ -168,7 +149,7 @@ def _samples(
     """Some prompts with the last version's reply and its rewards."""
     return [
         {
-            "prompt": [{"role": message.role, "content": message.content} for message in items[place].prompt.messages],
+            "prompt": items[place].messages(),
             "answer": last.answers[place].text,
             **{f"{judge}_reward": by_model[last.asked.name][place] for judge, by_model in scores.items()},
         }

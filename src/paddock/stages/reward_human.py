@@ -8,6 +8,7 @@ compared with the sigmoid of its score.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from paddock.evaluate.reward_human import Rated, by_likert, correlations
 from paddock.journal import Journal
 from paddock.run_dir import StageDir
 from paddock.settings import StageSettings
-from paddock.stages.answers import Asked, kept_answers
+from paddock.stages.answers import kept_answers, rewards_by_domain, scores_by_domain
 from paddock.text.dialog import DOMAINS, Dialog
 from paddock.text.files import RowError
 from paddock.text.rows import prompt_of
@@ -105,10 +106,9 @@ def _medians(table: Table, settings: RewardHumanSettings) -> tuple[list[int], li
     found = rated_items(table, layout, _scale(settings))
     first = dict(zip(found.items, range(table.rows), strict=False))
     if is_long(table, layout):
-        names = table.column(item_of(table, layout)).tolist()
         first = {}
-        for row, name in enumerate(names):
-            first.setdefault(f"{name:g}" if isinstance(name, float) else str(name), row)
+        for row, name in enumerate(table.names(item_of(table, layout))):
+            first.setdefault(str(name), row)
     scores = np.array([*found.ratings.scores, np.nan])[found.ratings.codes]
     rated = ~np.isnan(scores).all(axis=1)
     places = [first[item] for item, is_rated in zip(found.items, rated, strict=True) if is_rated]
@@ -120,18 +120,22 @@ def _scores(
 ) -> list[float | None]:
     """The raw logit of each rated reply, from the table or from the reward model of its domain."""
     if settings.helpfulness_reward is None:
-        column = table.column(settings.score or "").tolist()
-        return [None if is_missing(column[place]) else float(column[place]) for place in places]
+        name = settings.score or ""
+        column = table.column(name).tolist()
+        return [_number(table, place, name, column[place]) for place in places]
     prompts, replies = table.column("prompt").tolist(), table.column("reply").tolist()
-    dialogs = [_dialog(table, place, prompts[place], replies[place]) for place in places]
-    found: dict[int, float | None] = {}
-    for domain in DOMAINS:
-        spec = settings.safety_reward or settings.helpfulness_reward if domain == "safety" else settings.helpfulness_reward
-        mine = [number for number, place in enumerate(places) if (domains[place] or DOMAINS[0]) == domain]
-        asked = Asked(f"{domain} reward", spec)
-        scores = asked.scores([dialogs[number] for number in mine], journal)
-        found.update(zip(mine, scores, strict=True))
-    return [found[number] for number in range(len(places))]
+    if strange := [place for place in places if domains[place] not in (None, *DOMAINS)]:
+        problem = f"{domains[strange[0]]!r} is not one of {', '.join(DOMAINS)}, each of which has its reward model"
+        raise table.error(strange[0], problem, field="domain", mend="Leave it empty for helpfulness")
+    dialogs = [replace(_dialog(table, place, prompts[place], replies[place]), domain=domains[place]) for place in places]
+    return scores_by_domain(rewards_by_domain(settings.helpfulness_reward, settings.safety_reward), dialogs, journal)
+
+
+def _number(table: Table, row: int, name: str, value: Any) -> float | None:
+    """A score, or None where there is none."""
+    if isinstance(value, str):
+        raise table.error(row, f"{value!r} is not a number", field=name, mend="Leave the cell empty where there is no score")
+    return None if is_missing(value) else float(value)
 
 
 def _dialog(table: Table, row: int, prompt: Any, reply: Any) -> Dialog:
