@@ -227,3 +227,31 @@ def test_a_conversation_with_a_live_model_by_keyboard(make_studio, enter):
         (found,) = answers(studio.engine)
         assert (found.answer["rating"], found.answer["attack_style"]) == (2, "other")
         assert found.active_seconds > 1  # the seconds that a reply takes to appear are counted, on whatever page
+
+
+def test_keys_are_found_on_other_keyboards(make_studio, enter):
+    """On a French keyboard the 1 writes &, on a Russian one the u writes г; with Caps Lock a letter is a capital."""
+    studio = make_studio(raters=1, annotators=("Ada",))
+
+    def press(page: Page, key: str, code: str, **more: bool) -> None:
+        page.evaluate(
+            "options => document.body.dispatchEvent(new KeyboardEvent('keydown', {bubbles: true, ...options}))",
+            {"key": key, "code": code, **more},
+        )
+
+    with served(studio) as address:
+        page = enter(studio, "Ada", address)
+        press_to_enter(page, address)
+        page.goto(f"{address}/work")
+        press(page, "&", "Digit1")
+        expect(page.locator('input[value="1"]')).to_be_checked()
+        press(page, "&", "Digit7", shiftKey=True)  # of an English one: no digit
+        expect(page.locator('input[value="1"]')).to_be_checked()
+        press(page, "C", "KeyC")
+        expect(page.get_by_label("Comment")).to_be_focused()
+        page.keyboard.press("Escape")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("1 answered")).to_be_visible()
+        page.wait_for_load_state()
+        press(page, "г", "KeyU")
+        expect(page.get_by_text("0 answered")).to_be_visible()

@@ -18,7 +18,13 @@ window.addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload(); // a page from the browser's memory holds a form that was sent
 });
 
-// Keys: a digit or letter presses what carries it in data-key.
+// Keys: a digit or letter presses what carries it in data-key, whatever the keyboard writes: where a key gives neither (a
+// Cyrillic letter, the & on a French 1), its place counts.
+const keyOf = (event) => {
+  const key = event.key.toLowerCase();
+  if (/^[\x00-\x7f]$/.test(key) && (/[a-z0-9]/.test(key) || event.shiftKey)) return key;
+  return event.code.match(/^(?:Key|Digit|Numpad)([A-Z0-9])$/)?.[1].toLowerCase() ?? key;
+};
 const isText = (element) => element.matches("textarea, select, input:not([type=radio])");
 document.addEventListener("keydown", (event) => {
   const inText = isText(event.target);
@@ -41,7 +47,7 @@ document.addEventListener("keydown", (event) => {
     }
     return;
   }
-  const pressed = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+  const pressed = document.querySelector(`[data-key="${CSS.escape(keyOf(event))}"]`);
   if (!pressed) return;
   event.preventDefault();
   if (pressed.matches("summary")) {
@@ -62,12 +68,13 @@ if (document.body.classList.contains("chat")) scrollTo(0, document.body.scrollHe
 const item = location.pathname.match(/^\/work\/\d+/)?.[0];
 if (item) {
   // Seconds with the item in view, on all of its pages: to tell reading from a forgotten window.
+  const clock = `${document.querySelector(".study").textContent} ${item}`; // studies may share an address
   let since = document.visibilityState === "visible" ? performance.now() : null;
   const count = () => {
-    let seconds = Number(sessionStorage.getItem(item));
+    let seconds = Number(sessionStorage.getItem(clock));
     if (since !== null) seconds += (performance.now() - since) / 1000;
     since = document.visibilityState === "visible" ? performance.now() : null;
-    sessionStorage.setItem(item, seconds);
+    sessionStorage.setItem(clock, seconds);
     if (form) form.elements.active_seconds.value = seconds.toFixed(1);
   };
   document.addEventListener("visibilitychange", count);
@@ -85,7 +92,9 @@ if (form && form.dataset.draft) {
     changed = false;
     try {
       const answer = await fetch(form.dataset.draft, { method: "POST", body: body() });
-      saved.textContent = answer.ok && (await answer.json()).saved ? "Draft kept" : "Draft not kept";
+      const kept = answer.ok && (await answer.json()).saved;
+      saved.textContent = kept ? "Draft kept" : "Draft not kept";
+      if (!kept) changed = true; // for another try, at the next change or when the page is left
     } catch {
       changed = true;
       saved.textContent = "No connection: draft not kept";
