@@ -6,7 +6,7 @@ import pytest
 
 from paddock.studio.answers import rule, save_draft, submit, undo
 from paddock.studio.assignment import find, next_assignment
-from paddock.studio.results import answers, last_changes, last_words
+from paddock.studio.results import answers, last_words, state_of
 from paddock.studio.tasks import AnswerError
 
 
@@ -104,15 +104,15 @@ def test_a_draft_is_kept_until_the_answer_and_no_longer(at_work):
     assert not save_draft(studio.engine, studio.study, assignment, ada, {"rating": "1"})
 
 
-def test_every_change_moves_the_id_that_figures_are_kept_by(at_work):
+def test_every_change_moves_the_state_that_figures_are_kept_by(at_work):
     studio, ada, assignment = at_work
-    seen = [last_changes(studio.engine)]
+    seen = [state_of(studio.engine)]
     submit(studio.engine, assignment, ada, "the-form-key", {"rating": 3})
-    seen.append(last_changes(studio.engine))
+    seen.append(state_of(studio.engine))
     undo(studio.engine, studio.study, ada, "undo-key")
-    seen.append(last_changes(studio.engine))
+    seen.append(state_of(studio.engine))
     rule(studio.engine, find(studio.engine, assignment, ada).item, ada, "ruling-key", {"rating": 2})
-    seen.append(last_changes(studio.engine))
+    seen.append(state_of(studio.engine))
     assert len(set(seen)) == len(seen)
 
 

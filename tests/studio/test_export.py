@@ -131,10 +131,10 @@ def test_a_red_team_log_that_is_rated_for_safety_comes_back_with_the_votes(make_
 
 
 def test_no_cell_of_a_csv_file_is_a_formula():
-    cells = ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", "plain", "a=b"]
+    cells = ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠sum", "plain", "a=b"]
     text = as_csv([{"text": cell, "number": -1} for cell in cells]).decode()
     rows = list(csv.reader(io.StringIO(text, newline="")))[1:]
-    assert [row[0] for row in rows] == ["'" + cell for cell in cells[:6]] + cells[6:]
+    assert [row[0] for row in rows] == ["'" + cell for cell in cells[:11]] + cells[11:]
     assert {row[1] for row in rows} == {"-1"}  # a number is a number
 
 

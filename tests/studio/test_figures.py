@@ -7,15 +7,18 @@ import pytest
 from scipy import stats
 
 from paddock.evaluate.agreement import agreement
+from paddock.studio.assignment import next_assignment
 from paddock.studio.figures import (
     agreement_rows,
     beside_others,
     deviations_of,
     difference_interval,
     disagreements,
+    judgements,
     model_rows,
 )
-from paddock.studio.results import Rated
+from paddock.studio.results import Rated, state_of
+from paddock.studio.tables import ratings
 from paddock.studio.tasks import TASKS
 
 RATERS = ("Ada", "Ben", "Chen")
@@ -24,8 +27,8 @@ RATERS = ("Ada", "Ben", "Chen")
 def rated(matrix, model: str = "v5") -> list[Rated]:
     """Answers, item by item: None is missing."""
     rows = []
-    for item, ratings in enumerate(matrix):
-        for rater, rating in zip(RATERS, ratings, strict=True):
+    for item, given in enumerate(matrix):
+        for rater, rating in zip(RATERS, given, strict=True):
             if rating is not None:
                 content = {"messages": [], "replies": [{"text": "", "model": model}]}
                 one = Rated(
@@ -106,3 +109,27 @@ def test_later_ratings_alone_do_not_change_the_order_of_earlier_ones():
     rows = rated([[1, 2, 3], [3, 2, 1]])
     turned = [replace(one, number=len(rows) - one.number) for one in rows]
     assert [value for value, _ in deviations_of(turned)["Ada"]] == [value for value, _ in deviations_of(rows)["Ada"]][::-1]
+
+
+def test_conversations_of_their_own_on_one_item_are_no_ratings_of_the_same():
+    """Three people each hold a conversation on one brief, or compare replies of their own: three trials, and no majority."""
+    own = [replace(one, is_own=True) for one in rated([[1, 5, 5], [5, 5, 5]])]
+    (row,) = model_rows(TASKS["safety"], own)
+    assert (row["violations"]["estimate"], row["violations"]["n"], row["rating"]["n"]) == (pytest.approx(1 / 6), 6, 6)
+    pairs = [
+        replace(one, content={"messages": [], "replies": [{"text": "", "model": model} for model in "xy"]}) for one in own
+    ]
+    assert len({judgement.prompt for judgement in judgements(TASKS["side-by-side"], pairs)}) == 6
+
+
+def test_a_rating_that_is_committed_late_moves_the_state(make_studio, id_of):
+    """PostgreSQL numbers rows before it commits them: a lower number may come after a higher one."""
+    studio = make_studio()
+    assignment = next_assignment(studio.engine, studio.study, id_of(studio, "Ada"))
+    seen = []
+    for number in (8, 7):
+        with studio.engine.begin() as connection:
+            row = {"id": number, "assignment": assignment, "form_key": f"form-key-{number}", "seconds": 1.0, "at": 0.0}
+            connection.execute(ratings.insert().values(**row))
+        seen.append(state_of(studio.engine))
+    assert seen[0] != seen[1]

@@ -4,7 +4,7 @@ import pytest
 
 from paddock.errors import DataError, PaddockError, SettingsError
 from paddock.studio.items import items_of
-from paddock.studio.opening import reopen
+from paddock.studio.opening import open_studio, reopen
 
 USER, ASSISTANT = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
 
@@ -46,6 +46,11 @@ def test_an_id_twice_is_refused(make_studio, pair):
         make_studio([pair(0), pair(0)])
 
 
+def test_ids_may_count_from_0(make_studio, pair):
+    rows = [{**pair(number), "id": number} for number in range(2)]
+    assert [item.name for item in items_of(make_studio(rows).study)] == ["0", "1"]
+
+
 def test_a_reply_to_rate_must_be_there(make_studio):
     with pytest.raises(DataError, match="the dialog ends with the user"):
         make_studio([{"messages": [{"role": "user", "content": "Why?"}]}], task="safety")
@@ -82,3 +87,14 @@ def test_a_database_that_cannot_be_opened_is_named_without_its_password(make_stu
     assert "hunter2" not in str(caught.value)
     with pytest.raises(SettingsError, match="SQLite or PostgreSQL"):
         make_studio(database="mysql://ada:hunter2@localhost/none")
+
+
+def test_two_studies_do_not_share_a_database(make_studio, tmp_path):
+    shared = f"sqlite:///{tmp_path}/shared.sqlite"
+    first = make_studio(database=shared)
+    other = first.study.model_copy(update={"name": "another study"})
+    with pytest.raises(SettingsError, match="holds the study 'a study', and this is 'another study'"):
+        open_studio(other, tmp_path / "other", shared)
+    assert reopen(tmp_path / "study", shared).study.name == "a study"
+    with pytest.raises(PaddockError, match="the database holds no study"):
+        reopen(tmp_path / "study", f"sqlite:///{tmp_path}/empty.sqlite")

@@ -27,7 +27,7 @@ from paddock.text.dialog import Message, Preference
 
 FORMATS = ("jsonl", "csv", "parquet")
 SHORTEST = 0.1  # seconds of a conversation
-FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 Row = dict[str, Any]
 
@@ -53,7 +53,7 @@ def rating_row(one: Rated, ruling: Ruling | None) -> Row:
     names = ("reply_a", "reply_b") if pair else ("reply",)
     texts = [message["content"] for message in one.content["messages"]]
     row: Row = {
-        "item": one.item_name,
+        "item": one.subject,
         "rater": one.rater,
         "rating": one.answer.get("rating"),
         **({"model_a": one.models[0], "model_b": one.models[1]} if pair else {"model": one.models[0]}),
@@ -127,7 +127,7 @@ def red_team_rows(rated: Sequence[Rated], held_here: bool) -> Iterator[Row]:
     if held_here:
         for one in rated:
             yield {
-                "id": f"{one.item_name}/{one.rater}",
+                "id": one.subject,
                 "person": one.rater,
                 "start": _time(one.opened if one.active_seconds is None else one.at - max(one.active_seconds, SHORTEST)),
                 "end": _time(one.at),

@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from statistics import fmean, median, variance
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,10 @@ from paddock.evaluate.agreement import AgreementWarning, IntervalForm, agreement
 from paddock.evaluate.comparison import Judgement, compare, outcome_of_likert
 from paddock.evaluate.ratings import Ratings
 from paddock.statistics import Interval, mean_interval, wilson_interval
-from paddock.studio.assignment import Progress, progress_of
+from paddock.studio.assignment import standing_of
 from paddock.studio.opening import Studio
 from paddock.studio.people import everybody
-from paddock.studio.results import Rated, answers, by_item, last_changes, last_words
+from paddock.studio.results import Rated, answers, by_item, last_words, state_of
 from paddock.studio.study import StudySettings
 from paddock.studio.tables import items, reading
 from paddock.studio.tasks import VIOLATION, Task
@@ -31,26 +32,33 @@ from paddock.studio.tasks import VIOLATION, Task
 WEIGHTS = ("identity", "linear", "quadratic")  # the paper does not say which: all three stand side by side
 FEW_ITEMS = 100  # below, the interval is formed on log(1 - value), which covers better
 LEAST_FOR_DRIFT = 8  # items that others rated too
+QUICK, REST = 1.0, 10  # seconds that figures may always take; and how many times as long as they took they stand
 SPREAD = 2  # points from the lowest to the highest rating, from which on raters contradict
 
 
 class FiguresCache:
-    """The figures of the newest state, computed when they are first asked for."""
+    """The figures of the newest state, computed when they are first asked for.
+
+    Those of a large study, which take more than a second, are computed anew at most a tenth of the time: while people
+    answer, the page shows what was so a moment ago.
+    """
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.lock = threading.Lock()
-        self.state: tuple[int, int] | None = None
+        self.state: tuple[int, ...] = ()
         self.found: dict[str, Any] = {}
-        self.computed = 0  # how often
+        self.not_before = -math.inf  # by the clock that only goes forward
 
     def get(self) -> dict[str, Any]:
         """The figures; computed anew only where an answer or a ruling has come since."""
-        state = last_changes(self.studio.engine)
+        state = state_of(self.studio.engine)
         with self.lock:
-            if state != self.state:
+            began = monotonic()
+            if state != self.state and began >= self.not_before:
                 self.found, self.state = figures(self.studio), state
-                self.computed += 1
+                took = monotonic() - began
+                self.not_before = began + REST * took if took > QUICK else began
             return self.found
 
 
@@ -131,19 +139,23 @@ def judgements(task: Task, rated: Sequence[Rated]) -> list[Judgement]:
     """Every answer about a pair as an outcome of the file's first model."""
     points = len(task.choices)
     return [
-        Judgement(one.item_name, outcome_of_likert(one.answer["rating"], points), one.models[0], one.models[1])
+        Judgement(one.subject, outcome_of_likert(one.answer["rating"], points), one.models[0], one.models[1])
         for one in rated
         if one.models[0] != one.models[1]
     ]
 
 
 def model_rows(task: Task, rated: Sequence[Rated]) -> list[dict[str, Any]]:
-    """For each model the mean rating, an item being a trial; for safety also the share of violations, by majority."""
+    """For each model the mean rating, an item or a conversation of one's own being a trial; for safety also the share of
+    violations, by majority.
+    """
     rows = []
     is_safety = task.choices[0].value > task.choices[-1].value
-    for model in dict.fromkeys(one.models[0] for one in rated):
-        groups = by_item([one for one in rated if one.models[0] == model])
-        scores = [[one.answer["rating"] for one in group] for group in groups.values()]
+    by_model: dict[str, dict[str, list[int]]] = {}
+    for one in rated:
+        by_model.setdefault(one.models[0], {}).setdefault(one.subject, []).append(one.answer["rating"])
+    for model, by_subject in by_model.items():
+        scores = list(by_subject.values())
         row: dict[str, Any] = {"model": model, "rating": mean_interval([fmean(some) for some in scores]).as_row()}
         if is_safety:
             bad = sum(2 * sum(score <= VIOLATION for score in some) > len(some) for some in scores)
@@ -175,40 +187,46 @@ def disagreements(task: Task, rated: Sequence[Rated], ruled: set[int]) -> list[d
 
 def people_rows(studio: Studio, everything: Sequence[Rated]) -> list[dict[str, Any]]:
     """A row an annotator: how far they are, how they did on known answers, and how they rate beside the others."""
-    rows = []
     real = [one for one in everything if one.kind == "item" and not one.is_own]
     deviations = deviations_of(real) if studio.study.kind.choices else {}
+    own: dict[str, list[Rated]] = {}
+    for one in everything:
+        own.setdefault(one.rater, []).append(one)
     with reading(studio.engine) as connection:
-        for person in everybody(studio.engine):
-            if person.role != "annotator":
-                continue
-            own = [one for one in everything if one.rater == person.name]
-            checks = [one.right for one in own if one.kind == "attention"]
-            progress_made = progress_of(connection, person.id)
-            rows.append(
-                {
-                    "id": person.id,
-                    "name": person.name,
-                    "answered": progress_made.answered,
-                    "standing": standing_in_words(progress_made, studio.study),
-                    "checks": len(checks),
-                    "checks_right": sum(bool(right) for right in checks),
-                    "median_seconds": _median([_time(one) for one in own if one.kind == "item"]),
-                    "last": max((one.at for one in own), default=None),
-                    **beside_others(deviations.get(person.name, [])),
-                }
-            )
-    return rows
+        test_items = connection.execute(sa.select(sa.func.count()).where(items.c.kind == "qualification")).scalar_one()
+    return [
+        {
+            "id": person.id,
+            "name": person.name,
+            **_work_of(own.get(person.name, []), studio.study, test_items),
+            **beside_others(deviations.get(person.name, [])),
+        }
+        for person in everybody(studio.engine)
+        if person.role == "annotator"
+    ]
 
 
-def standing_in_words(made: Progress, study: StudySettings) -> str:
+def _work_of(own: Sequence[Rated], study: StudySettings, test_items: int) -> dict[str, Any]:
+    """What one person has done."""
+    tested, checks, real = ([one for one in own if one.kind == kind] for kind in ("qualification", "attention", "item"))
+    return {
+        "answered": len(real),
+        "standing": standing_in_words(study, len(tested), sum(bool(one.right) for one in tested), test_items),
+        "checks": len(checks),
+        "checks_right": sum(bool(one.right) for one in checks),
+        "median_seconds": _median([_time(one) for one in real]),
+        "last": max((one.at for one in own), default=None),
+    }
+
+
+def standing_in_words(study: StudySettings, tested: int, right: int, test_items: int) -> str:
     """How someone stands with the test."""
-    standing = made.standing(study)
+    standing = standing_of(study, tested, right, test_items)
     if standing == "not needed":
         return ""
     if standing == "testing":
-        return f"{made.tested} of {made.test_items} done"
-    return f"{standing}, {made.test_right} of {made.test_items} right"
+        return f"{tested} of {test_items} done"
+    return f"{standing}, {right} of {test_items} right"
 
 
 def deviations_of(rated: Sequence[Rated]) -> dict[str, list[tuple[float, bool]]]:

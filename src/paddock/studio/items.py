@@ -57,7 +57,7 @@ def _read(file: str, kind: ItemKind, task: Task, study: StudySettings) -> Iterat
         try:
             if isinstance(row, RowError):
                 raise row
-            name = str(row.get("id") or line)
+            name = str(line if row.get("id") in (None, "") else row["id"])
             if name in lines:
                 raise RowError(
                     "an id twice", f"line {lines[name]} has it too", field="id", mend="Items need names of their own"

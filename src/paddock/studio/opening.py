@@ -18,7 +18,7 @@ from paddock.studio.conversation import Replier
 from paddock.studio.items import Item, items_of
 from paddock.studio.people import add_people
 from paddock.studio.study import StudySettings
-from paddock.studio.tables import items, open_database, sqlite_url
+from paddock.studio.tables import items, open_database, reading, sqlite_url, studies
 
 STUDY_FILE, DATABASE_FILE = "study.json", "study.sqlite"
 
@@ -38,12 +38,14 @@ def open_studio(
     """Open `study` with its folder `out`, for the first time or again. New items and people are added to those there.
 
     The database is `study.sqlite` in the folder, or that at the URL `database`. Raises PaddockError where the folder is
-    another's, DataError for an item that cannot be shown, SettingsError where an item that is there has changed.
+    another's, DataError for an item that cannot be shown, SettingsError where the database holds another study, or an item
+    that is there has changed.
     """
     refuse_strangers(out, STUDY_FILE)
     found = items_of(study)
     out.mkdir(parents=True, exist_ok=True)
     engine = open_database(database or sqlite_url(out / DATABASE_FILE))
+    claim(engine, study.name)
     add_items(engine, study, found)
     add_people(engine, study.annotators, study.leads)
     atomic_write(out / STUDY_FILE, to_json(study.model_dump(mode="json")))
@@ -60,7 +62,28 @@ def reopen(out: Path, database: str | None = None) -> Studio:
     study = parse(StudySettings, json.loads(file.read_text(encoding="utf-8")), str(file))
     if database is None and not (out / DATABASE_FILE).is_file():
         raise PaddockError(f"{out} holds no {DATABASE_FILE}: the study's answers are elsewhere. Give --database")
-    return Studio(study, open_database(database or sqlite_url(out / DATABASE_FILE)))
+    engine = open_database(database or sqlite_url(out / DATABASE_FILE))
+    if (held := study_in(engine)) != study.name:
+        what = "no study" if held is None else f"the study {held!r}"
+        raise PaddockError(f"the database holds {what}, and {out} is of {study.name!r}: --database names another one")
+    return Studio(study, engine)
+
+
+def study_in(engine: sa.Engine) -> str | None:
+    """The name of the study whose database it is."""
+    with reading(engine) as connection:
+        name: str | None = connection.execute(sa.select(studies.c.name)).scalar_one_or_none()
+        return name
+
+
+def claim(engine: sa.Engine, name: str) -> None:
+    """Make the database that of the study `name`. Raises SettingsError where it is another's: their items would mix."""
+    with engine.begin() as connection:
+        held = connection.execute(sa.select(studies.c.name)).scalar_one_or_none()
+        if held is None:
+            connection.execute(studies.insert().values(id=1, name=name))
+    if held not in (None, name):
+        raise SettingsError(f"the database holds the study {held!r}, and this is {name!r}. Give each a database of its own")
 
 
 def add_items(engine: sa.Engine, study: StudySettings, found: list[Item]) -> None:

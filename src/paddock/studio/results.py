@@ -34,6 +34,11 @@ class Rated:
     active_seconds: float | None
 
     @property
+    def subject(self) -> str:
+        """What was rated, by name: the item, or what the rater made of it on their own."""
+        return f"{self.item_name}/{self.rater}" if self.is_own else self.item_name
+
+    @property
     def models(self) -> list[str]:
         """The models of the replies, the file's a first; of a conversation, the model that it was held with."""
         replies = self.content.get("replies")
@@ -49,11 +54,15 @@ class Ruling:
     at: float
 
 
-def last_changes(engine: sa.Engine) -> tuple[int, int]:
-    """The ids of the last rating and the last ruling: where they have not moved, no figure has."""
+def state_of(engine: sa.Engine) -> tuple[int, ...]:
+    """How many ratings, rulings, and items left out there are: where none has come, no figure has moved.
+
+    Rows are counted, since the highest id does not tell: PostgreSQL may commit a lower one later.
+    """
+    left_out = sa.select(sa.func.count()).where(items.c.kind == "item", items.c.wanted == 0)
+    counts = [sa.select(sa.func.count()).select_from(table) for table in (ratings, rulings)]
     with reading(engine) as connection:
-        last = [connection.execute(sa.select(sa.func.max(table.c.id))).scalar_one() or 0 for table in (ratings, rulings)]
-    return last[0], last[1]
+        return tuple(connection.execute(query).scalar_one() for query in (*counts, left_out))
 
 
 def answers(engine: sa.Engine, kinds: Sequence[str] = ("item",), item: int | None = None) -> list[Rated]:

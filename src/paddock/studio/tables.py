@@ -1,6 +1,6 @@
 """The studio's database: its tables, and opening it. SQLite in a file, or PostgreSQL by its URL.
 
-An answer is never changed or removed: `ratings` only grows, and taking one back adds a row. So the last row's id tells
+An answer is never changed or removed: `ratings` only grows, and taking one back adds a row. So the number of rows tells
 whether anything has changed.
 """
 
@@ -23,6 +23,13 @@ Result = TypeVar("Result")
 
 metadata = sa.MetaData()
 Json = sa.JSON(none_as_null=True)
+
+studies = sa.Table(  # whose database it is: one row
+    "studies",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+)
 
 people = sa.Table(
     "people",
