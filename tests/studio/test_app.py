@@ -261,3 +261,47 @@ def test_an_answered_item_is_not_shown_again(make_studio, visit, id_of):
     assignment = next_assignment(studio.engine, studio.study, id_of(studio, "Ada"))
     submit(studio.engine, assignment, id_of(studio, "Ada"), "form-key-1", {"rating": 3})
     assert ada.client.get(f"/work/{assignment}").url.path != f"/work/{assignment}"  # an answered item is not shown again
+
+
+def test_who_types_for_long_can_still_send(make_studio, visit):
+    """Drafts have a limit of their own, and use up none of what answers need."""
+    studio = make_studio(posts_per_minute=3)
+    ada = visit(studio)
+    shown = ada.next_item()
+    drafts = [
+        ada.client.post(shown.action.replace("answer", "draft"), data={**shown.fields, "comment": "x" * n}).status_code
+        for n in range(5)
+    ]
+    assert drafts == [200, 200, 200, 429, 429]
+    ada.send(shown, {"rating": "4"})
+    assert len(answers(studio.engine)) == 1
+
+
+def test_figures_that_take_long_stand_for_a_while(make_studio, id_of, monkeypatch):
+    from paddock.studio import figures
+
+    studio, moment, takes = make_studio(), [0.0], [0.1]
+    ada = id_of(studio, "Ada")
+
+    def slow(_):
+        moment[0] += takes[0]
+        return {"at": moment[0]}
+
+    monkeypatch.setattr(figures, "figures", slow)
+    monkeypatch.setattr(figures, "monotonic", lambda: moment[0])
+    cache = figures.FiguresCache(studio)
+
+    def after_an_answer(passed: float) -> bool:
+        """Whether figures are new that are asked for so many seconds after another answer."""
+        assignment = next_assignment(studio.engine, studio.study, ada)
+        submit(studio.engine, assignment, ada, f"form-key-{assignment}", {"rating": 3})
+        moment[0] += passed
+        before = moment[0]
+        return cache.get()["at"] > before
+
+    assert after_an_answer(0)
+    takes[0] = 2.0
+    assert after_an_answer(0)  # quick ones are always computed
+    assert not after_an_answer(17)
+    moment[0] += 2
+    assert cache.get()["at"] == moment[0]

@@ -132,7 +132,9 @@ def posted(request: Request, found: Visitor = Depends(visitor), form: dict[str, 
     """A form that may be acted upon. Raises RefusedError for one from elsewhere, and for too many."""
     if not hmac.compare_digest(form.get("csrf", "").encode(), found.csrf.encode()):
         raise RefusedError(403, "Not from this page", "The form is none of your session. Load the page again.")
-    limit(request.app.state.posts, str(found.person.id))
+    # Drafts have a limit of their own: whoever types for long is not to be refused when they send.
+    what = "draft" if request.url.path.endswith("/draft") else "form"
+    limit(request.app.state.posts, f"{what} {found.person.id}")
     return Posted(found.person, form)
 
 
