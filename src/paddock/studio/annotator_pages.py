@@ -173,7 +173,13 @@ def say(assignment: int, request: Request, sent: Posted = Depends(posted), found
     if studio.replier is None or one.kind != "item" or not begins_here:
         raise AnswerError("Nobody replies here.")
     try:
-        conversation.say(studio.engine, studio.study, one, sent.form.get("message", ""))
+        conversation.say(
+            studio.engine,
+            studio.study,
+            one,
+            sent.form.get("message", ""),
+            answers.checked_key(sent.form.get("form_key", "")),
+        )
     except AnswerError as error:
         return _item_page(studio, found, one, draft={"message": sent.form.get("message", "")}, problem=str(error))
     return RedirectResponse(f"/work/{assignment}", 303)
@@ -245,7 +251,7 @@ def _item_page(
         "replies": replies[::-1] if one.swapped else replies,
         "waiting": waiting,
         "failed": one.content.get("failed"),
-        "speaks": live and not waiting and (task.name == "red-team" or not messages),
+        "speaks": live and not waiting and "failed" not in one.content and (task.name == "red-team" or not messages),
         "answers_now": not waiting and "failed" not in one.content and _may_answer(task, one),
         "asks_safety": asks_safety(studio.study, task, one),
         "writes_prompt": task.name == "demonstration" and not messages,

@@ -28,7 +28,7 @@ def submit(
     Once this returns, the answer is on disk. Raises AnswerError where the item is not this person's, is answered through
     another form, or was given to others after its lease ran out.
     """
-    _check_key(form_key)
+    checked_key(form_key)
     with engine.begin() as connection:
         found = _locked(connection, assignment, person)
         if connection.execute(sa.select(ratings.c.id).where(ratings.c.form_key == form_key)).first():
@@ -64,7 +64,7 @@ def undo(engine: sa.Engine, study: StudySettings, person: int, form_key: str) ->
     Returns the assignment; None where there is nothing to take back. The answers of a finished test stay. The same form
     takes back once.
     """
-    _check_key(form_key)
+    checked_key(form_key)
     with engine.begin() as connection:
         lock_person(connection, person)
         again = connection.execute(
@@ -107,18 +107,20 @@ def save_draft(engine: sa.Engine, study: StudySettings, assignment: int, person:
 
 
 def leave_out(engine: sa.Engine, assignment: int, person: int) -> None:
-    """Pass over an item to which the models gave no reply to compare; where it is everybody's, nobody gets it any more."""
+    """Pass over an item to which the models gave no reply. Where it is everybody's, nobody gets it any more; in a
+    conversation of their own, it is somebody else's turn.
+    """
     with engine.begin() as connection:
         found = _locked(connection, assignment, person)
         if found.state == "open":
             connection.execute(assignments.update().where(assignments.c.id == assignment).values(state="left out"))
-            if found.content is None:
-                connection.execute(items.update().where(items.c.id == found.item).values(wanted=0))
+            changed = {"wanted": 0} if found.content is None else {"taken": items.c.taken - 1}
+            connection.execute(items.update().where(items.c.id == found.item).values(**changed))
 
 
 def rule(engine: sa.Engine, item: int, lead: int, form_key: str, answer: Mapping[str, Any]) -> None:
     """A lead's last word on an item, by the file's sides; a later one replaces it."""
-    _check_key(form_key)
+    checked_key(form_key)
     with engine.begin() as connection:
         if not connection.execute(sa.select(rulings.c.id).where(rulings.c.form_key == form_key)).first():
             connection.execute(
@@ -147,7 +149,9 @@ def _locked(connection: sa.Connection, assignment: int, person: int) -> Any:
     return row
 
 
-def _check_key(form_key: str) -> None:
+def checked_key(form_key: str) -> str:
+    """The key of a form, by which it counts once. Raises AnswerError for one that no page of ours holds."""
     shortest, longest = KEY_LENGTH
     if not shortest <= len(form_key) <= longest:
         raise AnswerError("This form is damaged. Load the page again.")
+    return form_key

@@ -58,11 +58,16 @@ class Progress:
 
     def standing(self, study: StudySettings) -> Standing:
         """How the person stands with the test."""
-        if study.qualification is None or not self.test_items:
-            return "not needed"
-        if self.tested < self.test_items:
-            return "testing"
-        return "passed" if self.test_right >= study.qualification.pass_share * self.test_items - ROUNDING else "failed"
+        return standing_of(study, self.tested, self.test_right, self.test_items)
+
+
+def standing_of(study: StudySettings, tested: int, right: int, test_items: int) -> Standing:
+    """How someone stands with the test who has answered `tested` of its items, so many of them right."""
+    if study.qualification is None or not test_items:
+        return "not needed"
+    if tested < test_items:
+        return "testing"
+    return "passed" if right >= study.qualification.pass_share * test_items - ROUNDING else "failed"
 
 
 def progress_of(connection: sa.Connection, person: int) -> Progress:
@@ -127,6 +132,14 @@ def _hold(connection: sa.Connection, assignment: int, lease: float) -> bool:
     if held:
         connection.execute(assignments.update().where(one).values(state="open", expires=lease))
     return held
+
+
+def renew(connection: sa.Connection, study: StudySettings, assignment: int) -> None:
+    """Keep an assignment for whoever is at it, as long as when it was given."""
+    lease = now() + 60 * study.lease_minutes
+    connection.execute(
+        assignments.update().where(assignments.c.id == assignment, assignments.c.state == "open").values(expires=lease)
+    )
 
 
 def lock_person(connection: sa.Connection, person: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any, Literal
 
@@ -16,9 +17,10 @@ import sqlalchemy as sa
 
 from paddock.backends.spec import Spec
 from paddock.errors import PaddockError
+from paddock.progress import say as tell
 from paddock.protocols import ChatModel, Completion, Sampling
 from paddock.run_dir import hash_of
-from paddock.studio.assignment import Assignment
+from paddock.studio.assignment import Assignment, renew
 from paddock.studio.study import LiveModel, StudySettings
 from paddock.studio.tables import assignments, items, reading
 from paddock.studio.tasks import AnswerError, TaskName, written
@@ -40,12 +42,19 @@ def waits(task: TaskName, content: Mapping[str, Any]) -> bool:
     )
 
 
-def say(engine: sa.Engine, study: StudySettings, assignment: Assignment, text: str) -> None:
-    """Add a person's message to the conversation that they hold. Raises AnswerError where there is no room for one."""
-    said = written(text, "message")
+def say(engine: sa.Engine, study: StudySettings, assignment: Assignment, text: str, form_key: str) -> None:
+    """Add a person's message to the conversation that they hold, and keep the item for them; a form counts once.
+
+    Raises AnswerError where there is no room for a message.
+    """
     content = dict(assignment.content)
+    if form_key in content.get("forms", []):
+        return
+    said = written(text, "message")
     if assignment.state != "open":
         raise AnswerError("This conversation is finished.")
+    if "failed" in content:
+        raise AnswerError("The model has not replied yet: try again, or leave this one out.")
     if waits(study.task, content):
         raise AnswerError("The model is still replying.")
     turns = sum(message["role"] == "user" for message in content["messages"])
@@ -54,8 +63,10 @@ def say(engine: sa.Engine, study: StudySettings, assignment: Assignment, text: s
     if study.task == "red-team":
         content.setdefault("model", Random(f"model {study.seed} {assignment.id}").choice(study.models).name)
     content["messages"] = [*content["messages"], {"role": "user", "content": said}]
+    content["forms"] = [*content.get("forms", []), form_key]
     with engine.begin() as connection:
         _replace(connection, ("assignment", assignment.id), assignment.content if assignment.holds_own else None, content)
+        renew(connection, study, assignment.id)
 
 
 def try_again(engine: sa.Engine, assignment: Assignment) -> None:
@@ -102,6 +113,8 @@ class Replier:
             holder = self.wanted.get()
             try:
                 self.reply(holder)
+            except Exception as error:  # a database out of reach: the page that waits asks again
+                tell(f"no reply was kept ({type(error).__name__}: {error}); it is tried again")
             finally:
                 with self.lock:
                     self.asked.discard(holder)
@@ -153,7 +166,8 @@ class Replier:
         dialog = Dialog(tuple(Message(message["role"], message["content"]) for message in content["messages"]))
         sampling = Sampling(temperature=temperature, max_new_tokens=self.study.max_new_tokens, seed=seed % 2**63)
         ((completion,),) = self._model(live).complete([dialog], sampling)
-        return completion, temperature
+        text = completion.text.encode(errors="replace").decode()  # half a surrogate pair, which no file can hold
+        return replace(completion, text=text), temperature
 
     def _model(self, live: LiveModel) -> ChatModel:
         if live.name not in self.models:

@@ -63,8 +63,11 @@ def decide(item: int, request: Request, sent: Posted = Depends(posted_by_lead)) 
     """Take the lead's word on an item."""
     studio = studio_of(request)
     rated = answers(studio.engine, item=item)
-    if not rated:
-        raise RefusedError(404, "Not found", "Nobody has rated this item.")
+    if not rated or rated[0].is_own:
+        text = (
+            "Nobody has rated this item, or each person held a conversation of their own on it: there is nothing to settle."
+        )
+        raise RefusedError(404, "Not found", text)
     given = read_answer(studio.study.kind, sent.form, any("safe_a" in one.answer for one in rated))
     rule(studio.engine, item, sent.person.id, sent.form.get("form_key", ""), given)
     return RedirectResponse("/lead#disagreements", 303)
