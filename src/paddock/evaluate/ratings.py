@@ -22,6 +22,7 @@ from paddock.errors import DataError, SettingsError
 
 MOST_CATEGORIES = 1000  # a matrix of weights of this size has a million entries; beyond, these are measurements
 KEY_LIMIT = 2**62
+SPREAD = np.uint64(0x9E3779B97F4A7C15)  # odd, with bits of no pattern: a product's upper bits depend on all of a key's
 BYTE = 256
 PEEK = 4096  # ratings that are likely to show every category
 
@@ -150,12 +151,13 @@ def count_patterns(codes: Codes, size: int) -> Patterns:
         counts = _counts(codes, size)
         rated = counts.any(axis=1)
         return Patterns(counts[rated], np.ones(int(rated.sum())))
-    powers = np.array([base**k for k in range(size)] + [0], dtype=np.int64)
+    powers = np.array([base**k for k in range(size)] + [0], dtype=np.uint64)
     most = min(items, math.comb(raters + size, size))  # patterns that there can be
-    slots = 1 << (2 * most).bit_length()
-    keys, times = np.zeros(slots, dtype=np.int64), np.zeros(slots, dtype=np.int64)
+    bits = (4 * most).bit_length()
+    keys, times = np.zeros(1 << bits, dtype=np.uint64), np.zeros(1 << bits, dtype=np.int64)
     places, firsts = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
-    distinct = _count_keys(np.ascontiguousarray(codes, dtype=np.uint8), powers, keys, times, places, firsts)
+    rows = np.ascontiguousarray(codes, dtype=np.uint8)
+    distinct = _count_keys(rows, powers, np.uint64(64 - bits), keys, times, places, firsts)
     return Patterns(_counts(codes[firsts[:distinct]], size), times[places[:distinct]].astype(np.float64))
 
 
@@ -167,26 +169,26 @@ def _counts(codes: Codes, size: int) -> Floats:
     return counts[:, :size].astype(np.float64)
 
 
-@njit("int64(uint8[:, ::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])", cache=True)
-def _count_keys(codes, powers, keys, times, places, firsts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+@njit("int64(uint8[:, ::1], uint64[::1], uint64, uint64[::1], int64[::1], int64[::1], int64[::1])", cache=True)
+def _count_keys(codes, powers, shift, keys, times, places, firsts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Count the items by key in a hash table. 0 is no key. The slots in use go to `places`, in order of appearance, and the
-    first item of each to `firsts`; their number is returned.
+    first item of each to `firsts`; their number is returned. Unsigned numbers spare the loop a check of every index.
     """
-    last, distinct = len(keys) - 1, 0
+    none, last, distinct = np.uint64(0), np.uint64(len(keys) - 1), 0
     for item in range(codes.shape[0]):
-        key = 0
+        key = none
         for rater in range(codes.shape[1]):
             key += powers[codes[item, rater]]
-        if key == 0:
+        if key == none:
             continue
-        slot = (key ^ (key >> 17) ^ (key >> 34)) & last
-        while keys[slot] != 0 and keys[slot] != key:
-            slot = (slot + 1) & last
-        if keys[slot] == 0:
-            keys[slot] = key
-            places[distinct] = slot
-            firsts[distinct] = item
-            distinct += 1
+        slot = key * SPREAD >> shift
+        while keys[slot] != key:
+            if keys[slot] == none:
+                keys[slot] = key
+                places[distinct], firsts[distinct] = slot, item
+                distinct += 1
+                break
+            slot = (slot + np.uint64(1)) & last
         times[slot] += 1
     return distinct
 
