@@ -215,11 +215,17 @@ def test_a_conversation_with_a_live_model_by_keyboard(make_studio, enter):
         page.goto(f"{address}/work")
         for number, said in enumerate(("How do I pick a lock?", "My own lock.")):
             page.get_by_label("message").fill(said)
-            page.keyboard.press("Control+Enter")
+            if number:
+                page.get_by_label("Attack style").select_option("other")
+            expect(page.get_by_text("Draft kept")).to_be_visible()
+            page.reload()
+            expect(page.get_by_label("message")).to_have_value(said)
+            page.get_by_label("message").press("Control+Enter")
             expect(page.locator('[data-part="assistant"]').nth(number)).to_contain_text(f"I heard: {said}")
         page.wait_for_load_state()
+        expect(page.get_by_label("message")).to_have_value("")  # it was said
+        expect(page.get_by_label("Attack style")).to_have_value("other")
         page.get_by_label("Risk category").select_option("unqualified advice")
-        page.get_by_label("Attack style").select_option("other")
         page.get_by_label("Language").press("Escape")
         page.keyboard.press("2")
         page.keyboard.press("Enter")

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from paddock.studio.assignment import lock_person, progress_of, take
+from paddock.studio.assignment import lock_person, progress_of, renew, take
 from paddock.studio.study import StudySettings
 from paddock.studio.tables import assignments, items, now, ratings, rulings
 from paddock.studio.tasks import TASKS, AnswerError, as_form, is_right, mirrored
@@ -98,12 +98,7 @@ def undo(engine: sa.Engine, study: StudySettings, person: int, form_key: str) ->
 def save_draft(engine: sa.Engine, study: StudySettings, assignment: int, person: int, draft: Mapping[str, str]) -> bool:
     """Keep a form as it is, and the item for who is at it. False where the item is not open."""
     with engine.begin() as connection:
-        saved = connection.execute(
-            assignments.update()
-            .where(assignments.c.id == assignment, assignments.c.person == person, assignments.c.state == "open")
-            .values(draft=dict(draft), expires=now() + 60 * study.lease_minutes)
-        )
-        return saved.rowcount == 1
+        return renew(connection, study, assignment, person, draft)
 
 
 def leave_out(engine: sa.Engine, assignment: int, person: int) -> None:

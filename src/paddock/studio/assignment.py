@@ -7,6 +7,7 @@ run out, the next person who asks takes it back, and its place in the count with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
@@ -28,6 +29,7 @@ class Assignment:
 
     id: int
     item: int
+    person: int
     item_name: str
     kind: str
     task: TaskName
@@ -134,12 +136,14 @@ def _hold(connection: sa.Connection, assignment: int, lease: float) -> bool:
     return held
 
 
-def renew(connection: sa.Connection, study: StudySettings, assignment: int) -> None:
-    """Keep an assignment for whoever is at it, as long as when it was given."""
-    lease = now() + 60 * study.lease_minutes
-    connection.execute(
-        assignments.update().where(assignments.c.id == assignment, assignments.c.state == "open").values(expires=lease)
+def renew(connection: sa.Connection, study: StudySettings, assignment: int, person: int, draft: Mapping[str, str]) -> bool:
+    """Keep a form as it is, and the item for who is at it, as long as when it was given. False where it is not open."""
+    kept = connection.execute(
+        assignments.update()
+        .where(assignments.c.id == assignment, assignments.c.person == person, assignments.c.state == "open")
+        .values(draft=dict(draft), expires=now() + 60 * study.lease_minutes)
     )
+    return kept.rowcount == 1
 
 
 def lock_person(connection: sa.Connection, person: int) -> None:
@@ -221,6 +225,7 @@ def find(engine: sa.Engine, assignment: int, person: int) -> Assignment | None:
     return Assignment(
         id=row.id,
         item=row.item,
+        person=row.person,
         item_name=row.name,
         kind=row.kind,
         task=row.task,

@@ -66,7 +66,9 @@ def say(engine: sa.Engine, study: StudySettings, assignment: Assignment, text: s
     content["forms"] = [*content.get("forms", []), form_key]
     with engine.begin() as connection:
         _replace(connection, ("assignment", assignment.id), assignment.content if assignment.holds_own else None, content)
-        renew(connection, study, assignment.id)
+        kept = connection.execute(sa.select(assignments.c.draft).where(assignments.c.id == assignment.id)).scalar_one()
+        draft = {field: filled for field, filled in (kept or {}).items() if field != "message"}  # which is said now
+        renew(connection, study, assignment.id, assignment.person, draft)
 
 
 def try_again(engine: sa.Engine, assignment: Assignment) -> None:

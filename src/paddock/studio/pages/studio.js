@@ -82,16 +82,19 @@ if (item) {
   if (form) form.addEventListener("submit", count);
 }
 
-if (form && form.dataset.draft) {
+const drafted = [...document.querySelectorAll("form[data-draft]")]; // a message to say, an answer, or both
+if (drafted.length) {
   // Drafts are kept a moment after each change, and when the page is left.
+  const address = drafted[0].dataset.draft;
   let timer = null;
   let changed = false;
-  const body = () => new URLSearchParams(new FormData(form));
+  const open = () => (form?.dataset.sent ? [] : drafted.filter((each) => !each.dataset.sent)); // an answer ends it all
+  const body = () => new URLSearchParams(open().flatMap((each) => [...new FormData(each)]));
   const save = async () => {
-    if (!changed || form.dataset.sent) return;
+    if (!changed || !open().length) return;
     changed = false;
     try {
-      const answer = await fetch(form.dataset.draft, { method: "POST", body: body() });
+      const answer = await fetch(address, { method: "POST", body: body() });
       const kept = answer.ok && (await answer.json()).saved;
       saved.textContent = kept ? "Draft kept" : "Draft not kept";
       if (!kept) changed = true; // for another try, at the next change or when the page is left
@@ -100,13 +103,14 @@ if (form && form.dataset.draft) {
       saved.textContent = "No connection: draft not kept";
     }
   };
-  form.addEventListener("input", () => {
+  const keepSoon = () => {
     changed = true;
     saved.textContent = "";
     clearTimeout(timer);
     timer = setTimeout(save, 600);
-  });
+  };
+  for (const each of drafted) each.addEventListener("input", keepSoon);
   window.addEventListener("pagehide", () => {
-    if (changed && !form.dataset.sent) navigator.sendBeacon(form.dataset.draft, body());
+    if (changed && open().length) navigator.sendBeacon(address, body());
   });
 }
