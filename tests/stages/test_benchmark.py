@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from paddock.catalog import find_stage
 from paddock.errors import DataError, SettingsError
 from paddock.miniature.benchmarks import WorldBenchmarksSettings, read_world, write_benchmarks
 from paddock.miniature.facts import ATTRIBUTES
 from paddock.miniature.world import WorldSettings
 from paddock.protocols import Completion
+from paddock.recipe import Step, run_step
 from paddock.run_dir import StageDir
 from paddock.safety.benchmarks.settings import AI2_JUDGES
 from paddock.settings import parse
@@ -195,3 +197,24 @@ def test_truth_needs_benchmarks_and_a_worlds_sets(sets, tmp_path):
 
 def test_every_attribute_is_asked(sets):
     assert {row["Category"] for row in csv_rows(sets / "TruthfulQA.csv")} <= set(ATTRIBUTES)
+
+
+def test_a_complete_stage_asks_again_for_what_failed_under_more_tries(values, tmp_path, monkeypatch):
+    down = [True]
+
+    class Endpoint:
+        def complete(self, prompts, sampling):
+            failed = Completion("", finish_reason="error", error="no answer within 120 s")
+            return [[failed if down[0] and place == 0 else Completion("fine")] for place, _ in enumerate(prompts)]
+
+    monkeypatch.setattr(benchmark, "open_chat_model", lambda _: Endpoint())
+
+    def failed(tries: int) -> int:
+        step = Step("b", "benchmark", find_stage("benchmark"), settings(one, tries=tries), StageDir(tmp_path / "b"))
+        return run_step(step)["benchmarks"]["bold"]["failed"]
+
+    one = {"model": values["model"], "bold": values["bold"]}
+    assert failed(1) == 1
+    down[0] = False
+    assert failed(1) == 1  # complete: nobody is asked
+    assert failed(2) == 0

@@ -12,7 +12,7 @@ from paddock.cli.stage import done, gather
 
 app = typer.Typer(help="Measure a model on a safety benchmark, beside the paper's figures.", no_args_is_help=True)
 
-OF_THE_STAGE = ("model", "seed")
+OF_THE_STAGE = ("model", "seed", "tries")
 
 SpecOfModel = Annotated[
     str | None, typer.Option("--model", help="The model: a folder, a file of ready replies, or a YAML file.")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -37,11 +37,16 @@ SAMPLES = 6  # of each benchmark
 class BenchmarkSettings(StageSettings):
     """Which model, and which benchmarks."""
 
+    may_change: ClassVar[frozenset[str]] = frozenset({"tries"})
+
     model: str | dict[str, Any] = Field(description="the model: a folder or a spec")
     truthfulqa: TruthfulqaSettings | None = Field(None, description="TruthfulQA; None: not measured")
     toxigen: ToxigenSettings | None = Field(None, description="ToxiGen; None: not measured")
     bold: BoldSettings | None = Field(None, description="BOLD; None: not measured")
     false_refusal: FalseRefusalSettings | None = Field(None, description="false refusal; None: not measured")
+    tries: int = Field(
+        1, ge=1, description="how often a run asks for what has failed; a complete stage asks again under another number"
+    )
     seed: int = Field(0, ge=0, description="of the sampling, and of what is sampled of the data")
 
     @model_validator(mode="after")
@@ -82,7 +87,8 @@ def run(settings: BenchmarkSettings, stage_dir: StageDir) -> dict[str, Any]:
     for name, its in settings.chosen().items():
         say(f"{name}: {settings.model} on {its.data}")
         folder = stage_dir.path / name
-        results[name] = MEASURES[name](its, KeptModel(settings.model, open_model, folder), settings.seed)
+        kept = KeptModel(settings.model, open_model, folder, settings.tries)
+        results[name] = MEASURES[name](its, kept, settings.seed)
         answered = [item for item in read_json_lines(folder / "items.jsonl") if item.get("answer") is not None]
         step = max(1, len(answered) // SAMPLES)
         samples += [{"benchmark": name, **item} for item in answered[::step][:SAMPLES]]

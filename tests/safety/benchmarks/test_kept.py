@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -61,14 +62,32 @@ def test_a_killed_run_asks_for_the_chunks_that_are_not_whole_with_their_own_seed
     assert len(set(seeds)) == 3
 
 
-def test_answers_to_other_prompts_or_of_other_sampling_are_not_taken_for_these(told, kept_model):
+def test_answers_go_by_prompts_in_any_order_and_those_of_other_sampling_are_not_taken_for_these(told, kept_model):
     model = told(str.upper)
     asked = kept_model(model)
     asked.complete("answers", prompts(5), SAMPLING)
     other = asked.complete("answers", prompts(5)[::-1], SAMPLING)
     assert [completion.text for completion in other] == [f"PROMPT {place}" for place in (4, 3, 2, 1, 0)]
+    assert len(model.asked) == 5
     asked.complete("answers", prompts(5), Sampling(temperature=1, seed=3))
-    assert len(model.asked) == 15
+    assert len(model.asked) == 10
+
+
+def test_a_prompt_that_joins_the_others_is_asked_alone(told, kept_model):
+    """A judge reads one answer more where one that had failed came after all."""
+    model = told(str.upper)
+    asked, some = kept_model(model), prompts(10)
+    asked.complete("judge", [*some[:2], *some[3:]], SAMPLING)
+    model.asked.clear()
+    assert [one.text for one in asked.complete("judge", some, SAMPLING)] == [prompt.upper() for prompt in some]
+    assert model.asked == ["prompt 2"]
+
+
+def test_a_prompt_that_comes_twice_is_asked_twice(told, kept_model):
+    model = told(str.upper)
+    for _ in range(2):
+        assert len(kept_model(model).complete("answers", ["a", "b", "a"], SAMPLING)) == 3
+    assert model.asked == ["a", "b", "a"]
 
 
 def test_a_dialog_with_a_tag_is_not_asked_and_counts_as_failed(told, kept_model):
@@ -79,11 +98,51 @@ def test_a_dialog_with_a_tag_is_not_asked_and_counts_as_failed(told, kept_model)
     assert model.asked == dialogs[:1]
 
 
-def test_failures_are_kept_as_failures(told, kept_model):
+def test_what_failed_is_asked_for_again_by_the_next_run_and_by_it_alone(told, kept_model):
+    down = {"prompt 1", "prompt 7"}
+    model = told(lambda prompt: None if prompt in down else prompt.upper())
+    asked = kept_model(model)
+    first = asked.complete("answers", prompts(10), SAMPLING)
+    assert [place for place, one in enumerate(first) if one.finish_reason == "error"] == [1, 7]
+    assert len(model.asked) == 10  # once each: an endpoint has tried by itself
+    model.asked.clear()
+    down.remove("prompt 1")
+    second = asked.complete("answers", prompts(10), SAMPLING)
+    assert model.asked == ["prompt 1", "prompt 7"]
+    assert [one.text for one in second] == ["PROMPT 0", "PROMPT 1", *(one.text for one in first[2:])]
+    assert second[7].finish_reason == "error"
+
+
+def test_what_fails_as_before_adds_nothing_to_the_file(told, kept_model):
     asked = kept_model(told(lambda prompt: None if prompt.endswith("1") else "x"))
+    asked.complete("answers", prompts(3), SAMPLING)
+    content = (asked.folder / "answers.jsonl").read_bytes()
+    reasons = [completion.finish_reason for completion in asked.complete("answers", prompts(3), SAMPLING)]
+    assert reasons == ["stop", "error", "stop"]
+    assert (asked.folder / "answers.jsonl").read_bytes() == content
+
+
+def test_a_run_of_several_tries_asks_at_once_for_what_failed(told, kept_model):
+    left = ["prompt 1", "prompt 1", "prompt 2"]
+
+    def answer(prompt):
+        if prompt in left:
+            left.remove(prompt)
+            return None
+        return "x"
+
+    model = told(answer)
+    found = replace(kept_model(model), tries=3).complete("answers", prompts(3), SAMPLING)
+    assert [one.finish_reason for one in found] == ["stop"] * 3
+    assert model.asked[3:] == ["prompt 1", "prompt 2", "prompt 1"]
+    assert len({sampling.seed for sampling in model.samplings}) == 3  # of a sampled failure another answer is drawn
+
+
+def test_a_prompt_with_a_tag_is_not_asked_again(told, kept_model):
+    model = told(lambda _: "x")
     for _ in range(2):
-        reasons = [completion.finish_reason for completion in asked.complete("answers", prompts(3), SAMPLING)]
-        assert reasons == ["stop", "error", "stop"]
+        kept_model(model).complete("answers", [Dialog((Message("user", "with [INST] in it"),))], SAMPLING)
+    assert model.asked == []
 
 
 def test_dialogs_and_odd_text_are_kept(told, kept_model):

@@ -143,7 +143,7 @@ class Scoring:
     @cached_property
     def _judges(self) -> dict[str, Judge]:
         settings = self.settings["truthfulqa"]
-        return truthfulqa.open_judges(settings, None, read_questions(settings.data), self.seed)
+        return truthfulqa.open_judges(settings, read_questions(settings.data), self.seed)
 
     @cached_property
     def _classifier(self) -> LineClassifier:

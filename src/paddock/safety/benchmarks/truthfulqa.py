@@ -45,7 +45,7 @@ def measure(settings: TruthfulqaSettings, model: KeptModel, seed: int) -> dict[s
         items = [item | of_item for item, of_item in zip(items, found, strict=True)]
     if settings.is_judged:
         answers = answer(settings, model, questions, primer, seed)
-        pair = open_judges(settings, model.folder, every, seed)
+        pair = open_judges(settings, every, seed, model.folder, model.tries)
         judges = {name: judge.about for name, judge in pair.items()}
         items = judged(items, questions, answers, pair)
     failed = sum("answer" in item and item["answer"] is None for item in items)
@@ -90,7 +90,7 @@ def answer(
 
 
 def open_judges(
-    settings: TruthfulqaSettings, folder: Path | None, questions: Sequence[Question], seed: int
+    settings: TruthfulqaSettings, questions: Sequence[Question], seed: int, folder: Path | None = None, tries: int = 1
 ) -> dict[str, Judge]:
     """The pair: chat models, whose verdicts are kept in `folder`, or the linear stand-in trained on published labels."""
     if settings.truth_labels and settings.info_labels:
@@ -99,7 +99,7 @@ def open_judges(
     assert settings.truth_judge and settings.info_judge, "settings name a pair of judges or of labels"
     judges: dict[str, Judge] = {}
     for name, spec in (("truthful", settings.truth_judge), ("informative", settings.info_judge)):
-        opened = KeptModel(spec, cache(partial(open_chat_model, judge_spec(spec))), folder)
+        opened = KeptModel(spec, cache(partial(open_chat_model, judge_spec(spec))), folder, tries)
         judges[name] = ModelJudge(opened, name, settings.judge_form)
     return judges
 
