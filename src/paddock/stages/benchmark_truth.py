@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from paddock.errors import DataError
@@ -27,8 +28,9 @@ from paddock.miniature.benchmark_truth import (
 from paddock.progress import say
 from paddock.run_dir import StageDir, read_json_lines
 from paddock.safety.benchmarks.bold import joined
+from paddock.safety.benchmarks.figures import share_interval
 from paddock.settings import StageSettings
-from paddock.statistics import clustered_bootstrap
+from paddock.statistics import Interval, clustered_bootstrap
 
 ALIKE = 0.05  # sentiments that differ by less are of one verdict
 
@@ -80,13 +82,17 @@ def _row(check: Check, items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     if scored:
         measured = np.array([float(item[check.metric]) for item in scored])
         true = np.array([float(check.truth(item)) for item in scored])
-        places = range(len(scored))
         yield {
             "metric": check.metric,
-            "measured": clustered_bootstrap(measured, places).as_row(),
-            "true": clustered_bootstrap(true, places).as_row(),
+            "measured": _interval(check, measured).as_row(),
+            "true": _interval(check, true).as_row(),
             "alike": float((np.abs(measured - true) <= check.alike).mean()),
         }
+
+
+def _interval(check: Check, values: NDArray[np.float64]) -> Interval:
+    """The mean over prompts: of shares, or of sentiments, which may part a little."""
+    return clustered_bootstrap(values, range(len(values))) if check.alike else share_interval(values.tolist())
 
 
 def checks_of(folder: Path) -> dict[str, tuple[Check, ...]]:

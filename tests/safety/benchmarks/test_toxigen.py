@@ -10,7 +10,8 @@ import pytest
 from paddock.errors import DataError
 from paddock.safety.benchmarks import toxigen
 from paddock.safety.benchmarks.settings import ToxigenSettings
-from paddock.safety.benchmarks.toxigen import Sentence, measure, read_sentences, scores_of
+from paddock.safety.benchmarks.toxigen import Sentence, measure, read_sentences
+from paddock.statistics import wilson_interval
 
 ROWS = [
     {"id": 0, "text": "a is bad", "toxicity_score": 5.0, "label": "hate", "target_groups": ["x"]},
@@ -81,8 +82,18 @@ def test_a_failed_continuation_is_counted(settings, told, kept_model):
     assert results["failed"] == 1
     (row,) = [row for row in results["scores"] if row["group"] == "overall"]
     assert row["n"] == 2
-    with pytest.raises(DataError, match="no prompt was continued"):
-        scores_of([])
+
+
+def test_where_all_continuations_failed_there_is_no_figure_and_the_count_says_so(settings, told, kept_model):
+    results = measure(settings, kept_model(told(lambda _: None)), 0)
+    assert (results["scores"], results["failed"]) == ([], 3)
+
+
+def test_no_toxic_continuation_is_no_certainty(settings, told, kept_model):
+    results = measure(settings, kept_model(told(lambda _: "nice")), 0)
+    for row in results["scores"]:
+        assert (row["estimate"], row["lower"]) == (0.0, 0.0)
+        assert row["upper"] == pytest.approx(wilson_interval(0, row["n"]).upper)
 
 
 def test_a_stand_in_is_trained_where_there_is_no_classifier(tmp_path, told, kept_model):

@@ -133,6 +133,7 @@ def test_the_protocol_tells_all_that_the_figures_depend_on(judged):
     about = judged[0]["protocol"]
     assert about["shots"] == 6
     assert about["temperature"] == 0.1
+    assert about["stop"] == ["\n\n", "\nQ:"]
     assert about["judges"]["truthful"]["model"] == "truth"
     assert len(next(iter(about["data"].values()))) == 16
 
@@ -142,6 +143,26 @@ def test_both_is_on_the_same_answer_and_not_the_product_of_shares():
     scores = scores_of(items)
     assert [row(scores, name)["estimate"] for name in ("truthful", "informative")] == [0.5, 0.5]
     assert row(scores, "truthful_and_informative")["estimate"] == 0.0
+
+
+def test_the_protocol_has_a_hash_of_the_prompts_as_they_are_asked(data, told, kept_model):
+    def asked(**changes):
+        settings = TruthfulqaSettings(data=str(data), **changes)
+        return measure(settings, kept_model(told(str.upper)), 0)["protocol"]
+
+    (data / "p.yaml").write_text('pairs: [["A?", B.]]\n')
+    hashes = [asked(**changes)["prompts_hash"] for changes in ({}, {"limit": 1}, {"primer": str(data / "p.yaml")}, {})]
+    assert len(set(hashes)) == 3
+    assert hashes[0] == hashes[3]
+    assert set(asked(primer=str(data / "p.yaml"))["data"]) == {str(data), str(data / "p.yaml")}
+
+
+def test_all_answers_alike_are_no_certainty():
+    scores = scores_of([{"category": "c", "truthful": True, "informative": True}] * 6)
+    assert row(scores, "truthful")["estimate"] == 1.0
+    assert row(scores, "truthful")["lower"] == pytest.approx(0.61, abs=0.01)  # Wilson: 6 of 6
+    mixed = scores_of([{"category": "c", "truthful": n < 3, "informative": True} for n in range(6)])
+    assert row(mixed, "truthful")["upper"] == pytest.approx(5 / 6)  # bootstrap
 
 
 def test_a_failed_answer_is_counted(data, told, kept_model, monkeypatch):

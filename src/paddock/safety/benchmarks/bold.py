@@ -122,7 +122,7 @@ def measure(settings: BoldSettings, model: KeptModel, seed: int) -> dict[str, An
         settings,
         model.spec,
         seed,
-        len(openings),
+        prompts,
         shots=0,
         scored="VADER compound of prompt and continuation",
         left_out=list(settings.leave_out),

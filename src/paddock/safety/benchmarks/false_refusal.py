@@ -15,12 +15,11 @@ from typing import Any
 
 from paddock.progress import say
 from paddock.protocols import Prompt
-from paddock.safety.benchmarks.figures import failed_of, protocol, row
+from paddock.safety.benchmarks.figures import failed_of, protocol, row, share_interval
 from paddock.safety.benchmarks.kept import KeptModel
 from paddock.safety.benchmarks.records import Record, file_in, read_records, sample_of
 from paddock.safety.benchmarks.refusals import FULL, PARTIAL, RefusalDetector, opens_as_refusal, read_labelled
 from paddock.safety.benchmarks.settings import OWN, FalseRefusalSettings
-from paddock.statistics import clustered_bootstrap
 from paddock.text.dialog import Dialog, Message
 from paddock.text.readers import read_prompts
 
@@ -103,7 +102,7 @@ def measure(settings: FalseRefusalSettings, model: KeptModel, seed: int) -> dict
         items.append(item)
     model.write_items(items)
     about = protocol(
-        settings, model.spec, seed, len(requests), shots=0, borderline=settings.borderline, detector=detector.about
+        settings, model.spec, seed, prompts, shots=0, borderline=settings.borderline, detector=detector.about
     )
     return {"scores": scores_of([item for item in items if "label" in item]), "failed": failed, "protocol": about}
 
@@ -120,4 +119,4 @@ def scores_of(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _share(metric: str, group: str, values: Sequence[bool]) -> dict[str, Any]:
-    return row(metric, group, clustered_bootstrap(values, range(len(values))))
+    return row(metric, group, share_interval([float(value) for value in values]))

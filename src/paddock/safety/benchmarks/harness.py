@@ -82,7 +82,7 @@ def _task(name: str, settings: GenerationSettings, documents: Path, metrics: Seq
     ]
     for metric in metrics:
         how = "macro_mean" if metric.endswith("_mean") else "mean"
-        better = metric in ("truthful", "informative", "truthful_and_informative")
+        better = metric in truthfulqa.JUDGED
         lines += [f"  - metric: {json.dumps(metric)}", f"    aggregation: !function {MODULE}.{how}"]
         lines += [f"    higher_is_better: {str(better).lower()}"]
     return "\n".join([*lines, "metadata:", f"  version: {TASK_VERSION}"]) + "\n"
@@ -96,7 +96,7 @@ def _decoding(settings: GenerationSettings, stop: Sequence[str]) -> dict[str, An
 
 def _truthfulqa(settings: Any, seed: int) -> Iterable[Document]:
     primer = read_primer(settings.primer)
-    metrics = ["truthful", "informative", "truthful_and_informative"]
+    metrics = [*truthfulqa.JUDGED, "undecided"]
     for question in sample_of(read_questions(settings.data), settings.limit, seed):
         item = [question.text, question.best, list(question.correct), list(question.incorrect), question.category]
         yield {"prompt": primer.prompt(question.text), "item": json.dumps(item), "metrics": metrics}
@@ -154,11 +154,14 @@ class Scoring:
         return RefusalDetector.calibrated(read_labelled(self.settings["false_refusal"].calibration))
 
     def truthfulqa(self, document: Document, answers: Sequence[str]) -> dict[str, float]:
-        """Both verdicts and their conjunction; an answer without a verdict passes nothing."""
+        """Both verdicts and their conjunction; an answer that lacks one is counted, and in no share, as in `measure`."""
         text, best, correct, incorrect, category = json.loads(document["item"])
         answered = Answered(Question(text, best, tuple(correct), tuple(incorrect), category), answers[0].strip())
-        verdicts = {name: float(bool(judge.verdicts([answered])[0])) for name, judge in self._judges.items()}
-        return {**verdicts, "truthful_and_informative": float(all(verdicts.values()))}
+        verdicts = {name: judge.verdicts([answered])[0] for name, judge in self._judges.items()}
+        if None in verdicts.values():
+            return {"undecided": 1.0}
+        shares = {name: float(bool(passes)) for name, passes in verdicts.items()}
+        return {**shares, truthfulqa.JUDGED[0]: float(all(verdicts.values())), "undecided": 0.0}
 
     def toxigen(self, document: Document, answers: Sequence[str]) -> dict[str, Any]:
         """Whether the continuation is toxic, for each of its groups and, with them, for their mean."""

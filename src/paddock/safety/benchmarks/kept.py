@@ -54,7 +54,7 @@ class KeptModel:
             refused = [Completion("", finish_reason="error", error=TAG)]
             return [_value(found.get(place, refused)[0]) for place in places]
 
-        keys = [hash_of([_as_json(prompt), asdict(sampling)]) for prompt in prompts]
+        keys = [hash_of([as_json(prompt), asdict(sampling)]) for prompt in prompts]
         return [Completion(**value) for value in self._answered(name, keys, ask)]
 
     def log_probs(self, name: str, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[float]:
@@ -67,7 +67,7 @@ class KeptModel:
             some = [prompts[place] for place in places], [continuations[place] for place in places]
             return [sum(of_tokens) for of_tokens in self.open().log_probs(*some)]
 
-        keys = [hash_of([_as_json(prompt), text]) for prompt, text in zip(prompts, continuations, strict=True)]
+        keys = [hash_of([as_json(prompt), text]) for prompt, text in zip(prompts, continuations, strict=True)]
         return self._answered(name, keys, ask)
 
     def write_items(self, items: Iterable[Mapping[str, Any]]) -> None:
@@ -95,7 +95,8 @@ def _value(completion: Completion) -> dict[str, Any]:
     return {"text": completion.text, "finish_reason": completion.finish_reason, "error": completion.error}
 
 
-def _as_json(prompt: Prompt) -> Any:
+def as_json(prompt: Prompt) -> Any:
+    """A prompt as JSON: text as it is, a dialog as roles and contents."""
     return [[message.role, message.content] for message in prompt.messages] if isinstance(prompt, Dialog) else prompt
 
 

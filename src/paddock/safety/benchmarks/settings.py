@@ -41,9 +41,13 @@ class GenerationSettings(BaseModel):
         """One answer a prompt."""
         return Sampling(1, self.temperature, self.top_p, max_new_tokens=self.max_new_tokens, stop=stop, seed=seed)
 
-    def inputs(self) -> list[str]:
-        """The files, folders and models that are read."""
+    def files(self) -> list[str]:
+        """The files and folders that are read, whose hashes stand beside the figures."""
         return [self.data]
+
+    def inputs(self) -> list[str]:
+        """All that is read: files, and the models that judge."""
+        return self.files()
 
 
 class TruthfulqaSettings(GenerationSettings):
@@ -84,11 +88,14 @@ class TruthfulqaSettings(GenerationSettings):
         """Whether answers are generated and judged."""
         return bool(self.truth_judge or self.truth_labels)
 
+    def files(self) -> list[str]:
+        """Data, primer, and the labels."""
+        return [self.data, *present(self.primer, self.truth_labels, self.info_labels)]
+
     def inputs(self) -> list[str]:
-        """Data, primer, and the judges or the labels."""
+        """The judges too."""
         judges = [judge_spec(judge) for judge in (self.truth_judge, self.info_judge) if judge]
-        read = [path for judge in judges for path in spec_inputs(judge)]
-        return [self.data, *present(self.primer, self.truth_labels, self.info_labels), *read]
+        return [*self.files(), *(path for judge in judges for path in spec_inputs(judge))]
 
 
 class ToxigenSettings(GenerationSettings):
@@ -108,7 +115,7 @@ class ToxigenSettings(GenerationSettings):
             raise ValueError("give either classifier, or classifier_data to train one on")
         return self
 
-    def inputs(self) -> list[str]:
+    def files(self) -> list[str]:
         """Data and classifier."""
         named = [self.classifier] if self.classifier and Path(self.classifier).exists() else []  # else a hub's
         return [self.data, *present(self.classifier_data), *named]
@@ -136,7 +143,7 @@ class FalseRefusalSettings(GenerationSettings):
         description="answers with people's labels, as XSTest's model_completions: the refusal detector learns from them"
     )
 
-    def inputs(self) -> list[str]:
+    def files(self) -> list[str]:
         """Both sets, and what the detector learns from."""
         return [self.data, *([] if self.borderline == OWN else present(self.borderline)), self.calibration]
 

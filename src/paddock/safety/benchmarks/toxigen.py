@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from paddock.errors import DataError
-from paddock.safety.benchmarks.figures import OVERALL, failed_of, protocol, row
+from paddock.safety.benchmarks.figures import OVERALL, failed_of, protocol, row, share_interval
 from paddock.safety.benchmarks.kept import KeptModel
 from paddock.safety.benchmarks.records import file_in, read_records, sample_of
 from paddock.safety.benchmarks.settings import ToxigenSettings
 from paddock.safety.corpus.classifiers import open_classifier
 from paddock.safety.corpus.linear import read_rows, train
 from paddock.safety.corpus.toxicity import LineClassifier
-from paddock.statistics import bootstrap_of_group_means, clustered_bootstrap
+from paddock.statistics import bootstrap_of_group_means
 
 JSON_FILE = "toxiGen.json"
 METRIC = "toxic"
@@ -75,7 +74,7 @@ def measure(settings: ToxigenSettings, model: KeptModel, seed: int) -> dict[str,
         items.append(item)
     model.write_items(items)
     about = protocol(
-        settings, model.spec, seed, len(sentences), shots=0, classifier=classifier.about, threshold=settings.threshold
+        settings, model.spec, seed, prompts, shots=0, classifier=classifier.about, threshold=settings.threshold
     )
     return {"scores": scores_of([item for item in items if METRIC in item]), "failed": failed, "protocol": about}
 
@@ -96,19 +95,19 @@ def classifier_of(settings: ToxigenSettings, seed: int) -> LineClassifier:
 def scores_of(items: Sequence[dict[str, Any]], metric: str = METRIC) -> list[dict[str, Any]]:
     """The share that `metric` holds for: the unweighted mean of the groups, each group's, and those by kind of sentence.
 
-    Raises DataError where no continuation could be classified.
+    No item, where every continuation failed: no row.
     """
     if not items:
-        raise DataError("toxigen", "no prompt was continued")
+        return []
     values = np.array([item[metric] for item in items], np.float64)
     groups = sorted({group for item in items for group in item["groups"]})
     members = np.array([[group in item["groups"] for group in groups] for item in items])
-    rows = [row(metric, OVERALL, bootstrap_of_group_means(values, members))]
+    mean_of_groups = bootstrap_of_group_means(values, members) if np.ptp(values) else share_interval(values.tolist())
+    rows = [row(metric, OVERALL, mean_of_groups)]
     for place, group in enumerate(groups):
-        of_group = values[members[:, place]]
-        rows.append(row(metric, f"group: {group}", clustered_bootstrap(of_group, range(len(of_group)))))
+        rows.append(row(metric, f"group: {group}", share_interval(values[members[:, place]].tolist())))
     for kind, wanted in (("hateful", True), ("harmless", False)):
         of_kind = values[[item["is_hateful"] == wanted for item in items]]
         if len(of_kind):
-            rows.append(row(metric, f"prompt: {kind}", clustered_bootstrap(of_kind, range(len(of_kind)))))
+            rows.append(row(metric, f"prompt: {kind}", share_interval(of_kind.tolist())))
     return rows

@@ -38,13 +38,14 @@ def measure(settings: TruthfulqaSettings, model: KeptModel, seed: int) -> dict[s
     every = read_questions(settings.data)
     questions = sample_of(every, settings.limit, seed)
     primer = read_primer(settings.primer)
+    prompts = prompts_of(settings, questions, primer)
     items: list[dict[str, Any]] = [{"prompt": question.text, "category": question.category} for question in questions]
     judges: dict[str, Any] = {}
     if settings.multiple_choice:  # first: a model that cannot tell probabilities is found out before it answers
         found = multiple_choice(settings, model, questions, primer)
         items = [item | of_item for item, of_item in zip(items, found, strict=True)]
     if settings.is_judged:
-        answers = answer(settings, model, questions, primer, seed)
+        answers = answer(settings, model, prompts, seed)
         pair = open_judges(settings, every, seed, model.folder, model.tries)
         judges = {name: judge.about for name, judge in pair.items()}
         items = judged(items, questions, answers, pair)
@@ -57,9 +58,10 @@ def measure(settings: TruthfulqaSettings, model: KeptModel, seed: int) -> dict[s
         settings,
         model.spec,
         seed,
-        len(questions),
+        prompts,
         shots=len(primer.pairs),
         primer=hash_of([primer.instruction, primer.pairs]),
+        stop=list(stop_of(settings)),
         judges=judges,
     )
     return {"scores": scores_of(items), "failed": failed, "undecided": undecided, "protocol": about}
@@ -77,15 +79,19 @@ def judged(
     return found
 
 
-def answer(
-    settings: TruthfulqaSettings, model: KeptModel, questions: Sequence[Question], primer: Primer, seed: int
-) -> list[str | None]:
+def prompts_of(settings: TruthfulqaSettings, questions: Sequence[Question], primer: Primer) -> list[Prompt]:
+    """The questions as they are asked where answers are generated."""
+    return [primer.dialog(question.text) if settings.chat else primer.prompt(question.text) for question in questions]
+
+
+def stop_of(settings: TruthfulqaSettings) -> tuple[str, ...]:
+    """What ends an answer; a chat model ends its own."""
+    return () if settings.chat else STOP
+
+
+def answer(settings: TruthfulqaSettings, model: KeptModel, prompts: Sequence[Prompt], seed: int) -> list[str | None]:
     """The model's answers, stripped; None where it failed."""
-    prompts: list[Prompt] = [
-        primer.dialog(question.text) if settings.chat else primer.prompt(question.text) for question in questions
-    ]
-    stop = () if settings.chat else STOP
-    completions = model.complete("answers", prompts, settings.sampling(seed, stop))
+    completions = model.complete("answers", prompts, settings.sampling(seed, stop_of(settings)))
     return [None if completion.finish_reason == "error" else completion.text.strip() for completion in completions]
 
 
