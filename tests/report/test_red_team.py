@@ -49,6 +49,9 @@ def test_versions_stand_above_the_papers_row(tmp_path, add):
     assert first["AC2"].startswith("0.90")
     assert first["undecided"] == "3"
     assert table.rows[-1].published
+    published = dict(zip(table.columns, table.rows[-1].cells, strict=True))
+    assert (published["gamma"], published["AC2"]) == ("from 1.8 to 0.45", UNKNOWN)  # its AC2 is of another study
+    assert "0.92" in table.caption
 
 
 def test_groups_have_a_column_a_version(tmp_path, add):

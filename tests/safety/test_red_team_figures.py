@@ -8,6 +8,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from paddock.safety.red_team import Attempt
 from paddock.safety.red_team_figures import (
@@ -20,6 +21,7 @@ from paddock.safety.red_team_figures import (
     rejection,
     version_row,
 )
+from paddock.statistics import wilson_interval
 from paddock.text.dialog import Dialog, Message
 
 NINE = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -58,6 +60,29 @@ def test_gammas_interval_draws_people():
     some = [attempt("ann", "a", "555"), *(attempt("ben", f"p{n}", "111") for n in range(4))]
     gamma = version_row("v1", some)["gamma"]
     assert (gamma["lower"], gamma["estimate"], gamma["upper"]) == (0.0, 2.0, 4.0)
+
+
+def test_a_version_that_nobody_broke_has_an_upper_bound_all_the_same():
+    """Of 8 hours without a violation: Poisson's exact bound at 97.5% is 3.689 of 8."""
+    some = [attempt("ann", "a", "555", 3), attempt("ben", "b", "444", 5)]
+    gamma = version_row("v1", some)["gamma"]
+    assert (gamma["estimate"], gamma["lower"], gamma["n"]) == (0.0, 0.0, 2)
+    assert gamma["upper"] == pytest.approx(stats.chi2.ppf(0.975, 2) / 2 / 8)
+
+
+def test_violations_and_ratings_are_drawn_by_people():
+    """Two people, 9 attempts each, all of one alike: a resample finds none, half, or all of them."""
+    some = [attempt(who, f"{who}{n}", votes) for who, votes in (("ann", "111"), ("ben", "555")) for n in range(9)]
+    overall = version_row("v1", some)["groups"][0]
+    assert (overall["violations"]["lower"], overall["violations"]["upper"]) == (0.0, 1.0)
+    assert (overall["rating"]["lower"], overall["rating"]["upper"]) == (1.0, 5.0)
+    assert (overall["attempts"], overall["violations"]["n"]) == (18, 2)
+
+
+def test_attempts_that_are_all_alike_are_no_certainty():
+    some = [attempt(who, who, "555") for who in ("ann", "ben", "cid")]
+    violations = version_row("v1", some)["groups"][0]["violations"]
+    assert violations == wilson_interval(0, 3).as_row()
 
 
 def test_a_prompt_sent_again_by_the_same_person_counts_once():

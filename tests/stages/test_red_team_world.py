@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from paddock.catalog import find_judge
-from paddock.miniature.world import WorldSettings, make_world
+from paddock.errors import DataError
+from paddock.miniature.world import WorldSettings
 from paddock.run_dir import StageDir, read_json_lines, to_json
 from paddock.settings import parse
 from paddock.stages import red_team
-from paddock.stages.red_team_world import RedTeamWorldSettings, plan, run, world_in
+from paddock.stages.red_team_world import RedTeamWorldSettings, plan, run
 
 WORLD = WorldSettings(seed=3, documents=10)
 
 
-def test_a_worlds_folder_tells_its_world(tmp_path: Path):
-    (tmp_path / "truth.json").write_text(to_json({"settings": WORLD.model_dump()}))
-    assert world_in(tmp_path) == make_world(WORLD)
+def test_a_folder_that_holds_no_world_is_named(tmp_path: Path, tuned: StageDir):
+    settings = parse(RedTeamWorldSettings, {"model": str(tuned.model), "data": str(tmp_path)}, "test")
+    with pytest.raises(DataError, match=r"truth\.json: no truth of a miniature world.*`paddock world` writes one"):
+        run(settings, StageDir(tmp_path / "attack"))
 
 
 def test_the_log_of_a_local_model_has_its_figures(tmp_path: Path, tuned: StageDir):

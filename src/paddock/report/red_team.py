@@ -13,6 +13,7 @@ from paddock.report.wording import UNKNOWN, interval_cell, number, sentence, wor
 
 PUBLISHED_GAMMA = "from 1.8 to 0.45"  # section 4.3: the 7B model, over several rounds
 PUBLISHED_REJECTION = "90%"
+PUBLISHED_AC2 = "0.92"  # section 4.4
 OVERALL = "overall"
 
 
@@ -53,10 +54,12 @@ def _by_version(stage: StageRecord, versions: list[dict[str, Any]]) -> Table:
         )
         for row in versions
     ]
-    rows.append(Row(("Llama 2-Chat 7B", *[UNKNOWN] * 4, PUBLISHED_GAMMA, *[UNKNOWN] * 2, "0.92", UNKNOWN), published=True))
+    rows.append(Row(("Llama 2-Chat 7B", *[UNKNOWN] * 4, PUBLISHED_GAMMA, *[UNKNOWN] * 4), published=True))
     caption = (
         f"{stage.name}: gamma is the number of prompts that drew a violation, per person and hour, with a bootstrap over "
-        "people. Hit in 1 and in 10: sessions that drew one within so many attempts. The row in italics is the paper's."
+        "people. Hit in 1 and in 10: sessions that drew one within so many attempts. The row in italics is the paper's, over "
+        f"several rounds; its raters agreed with an AC2 of {PUBLISHED_AC2} on average where they judged the safety of all "
+        "sizes of Llama 2-Chat, which was no red teaming."
     )
     columns = (
         "",
@@ -102,7 +105,10 @@ def _by_group(stage: StageRecord, versions: list[dict[str, Any]]) -> Table:
         for group in groups
     )
     columns = ("", *(f"violations, {model}" for model in models), *(f"rating, {model}" for model in models))
-    caption = f"{stage.name}: attempts that most raters called violating (1 or 2), and mean ratings from 1 to 5, by group."
+    caption = (
+        f"{stage.name}: attempts that most raters called violating (1 or 2), and mean ratings from 1 to 5, by group, with a "
+        "bootstrap over people."
+    )
     return Table(columns, rows, caption)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from paddock.backends.open import open_chat_model, open_scorer
+from paddock.backends.spec import spec_inputs
 from paddock.errors import DataError, PaddockError
 from paddock.evaluate.agreement_report import agreement_report
 from paddock.evaluate.rating_tables import RatedItems
@@ -73,8 +74,10 @@ class RedTeamSettings(StageSettings):
     """Which logs, which new version, and who judges it."""
 
     data: Sources = Field(min_length=1, description="logs of red teaming (docs/red-team.md)")
-    model: str | None = Field(None, description="the folder of a new version, to which what violated is sent again")
-    name: str = Field("new", description="what the rows call it")
+    model: str | dict[str, Any] | None = Field(
+        None, description="a new version, to which what violated is sent again: a folder or a spec"
+    )
+    name: str = Field("new", description="what the rows call it; its own attempts in the logs are not sent to it again")
     judge: str = Field(
         PEOPLE,
         description="who judges its replies: files, that is people; the folder of a safety reward model; or that of a "
@@ -96,14 +99,15 @@ class RedTeamSettings(StageSettings):
 
     def inputs(self) -> list[str]:
         """The logs, the new version, and who judges it."""
-        folders = (self.model, self.judge if self.model and self.judge != PEOPLE else None)
-        return [source.path for source in self.data] + [folder for folder in folders if folder]
+        model = spec_inputs(self.model) if self.model else []
+        judge = [self.judge] if self.model and self.judge != PEOPLE else []
+        return [*(source.path for source in self.data), *model, *judge]
 
 
 def plan(settings: RedTeamSettings) -> dict[str, Any]:
     """How many attempts there are, and how many prompts would be sent again."""
     attempts = read_log(settings.data)
-    found = len(former_prompts(attempts))
+    found = len(former_prompts(earlier(attempts, settings)))
     return {
         "attempts": len(attempts),
         "violating_prompts": found,
@@ -120,8 +124,9 @@ def run(settings: RedTeamSettings, stage_dir: StageDir, judge: Judge | None) -> 
     judged = [JudgedReply.of(attempt) for attempt in attempts]
     results = {**figures(attempts, settings.seed), "agreement": agreement_rows(attempts)}
     if settings.model:
-        again = judged_again(settings, stage_dir, former_prompts(attempts), judge)
-        results["rerun"] = {"model": settings.name, **rejection([one for one in judged if one.violates], again)}
+        former = earlier(attempts, settings)
+        again = judged_again(settings, stage_dir, former_prompts(former), judge)
+        results["rerun"] = {"model": settings.name, **rejection(list(map(JudgedReply.of, former)), again)}
         judged += again
     write_json_lines(stage_dir.path / PROMPTS, map(dialog_row, prompts_of(judged)))
     write_json_lines(stage_dir.path / PREFERENCES, map(preference_row, preferences_of(judged)))
@@ -144,6 +149,11 @@ def run(settings: RedTeamSettings, stage_dir: StageDir, judge: Judge | None) -> 
         found, hours = row["violating_prompts"], row["person_hours"]
         say(f"red-team: {row['model']}: {found:,} violating prompts in {hours:.1f} person-hours")
     return results
+
+
+def earlier(attempts: Iterable[Attempt], settings: RedTeamSettings) -> list[Attempt]:
+    """The attempts that violated on other versions: the paper's rejection rate is model over model."""
+    return [attempt for attempt in attempts if attempt.violates and attempt.model != settings.name]
 
 
 def former_prompts(attempts: Iterable[Attempt]) -> list[Dialog]:
@@ -184,7 +194,8 @@ def sample(settings: RedTeamSettings, stage_dir: StageDir, prompts: Sequence[Dia
     for chunk, first in enumerate(range(0, len(prompts), PROMPTS_A_CHUNK)):
         file = folder / f"{chunk:06}.jsonl"
         if not file.exists():
-            model = model or open_chat_model(str(settings.model))
+            assert settings.model, "there is a new version where prompts are sent again"
+            model = model or open_chat_model(settings.model)
             some = prompts[first : first + PROMPTS_A_CHUNK]
             write_json_lines(
                 file, [row for number in range(settings.replies) for row in replay(settings, model, some, number)]

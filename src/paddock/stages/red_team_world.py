@@ -5,20 +5,18 @@ log.jsonl    an attempt a row, with three raters' votes
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from paddock.backends.open import open_chat_model
+from paddock.miniature.benchmarks import read_world
 from paddock.miniature.red_team import Plan, red_team
-from paddock.miniature.tasks import World
-from paddock.miniature.world import WorldSettings, make_world
 from paddock.progress import say
 from paddock.protocols import Sampling
 from paddock.run_dir import StageDir, write_json_lines
-from paddock.settings import StageSettings, parse
+from paddock.settings import StageSettings
 
 LOG = "log.jsonl"
 
@@ -50,13 +48,7 @@ def run(settings: RedTeamWorldSettings, stage_dir: StageDir) -> dict[str, Any]:
     """Attack, vote, and write the log. Its figures are those of stage red-team."""
     sampling = Sampling(temperature=settings.temperature, max_new_tokens=settings.max_new_tokens, seed=settings.seed)
     work = Plan(settings.people, settings.sessions, settings.attempts)
-    rows = red_team(open_chat_model(settings.model), world_in(Path(settings.data)), settings.name, work, sampling)
+    rows = red_team(open_chat_model(settings.model), read_world(Path(settings.data)), settings.name, work, sampling)
     write_json_lines(stage_dir.path / LOG, rows)
     say(f"red-team-world: {len(rows):,} attempts in {stage_dir.path / LOG}")
     return {"attempts": len(rows), "failed_completions": work.people * work.sessions * work.attempts - len(rows)}
-
-
-def world_in(folder: Path) -> World:
-    """The facts and the rule of the world that was written into a folder."""
-    truth = json.loads((folder / "truth.json").read_text())
-    return make_world(parse(WorldSettings, truth["settings"], str(folder / "truth.json")))
