@@ -49,6 +49,13 @@ def test_an_opening_without_its_sentence_is_named(data):
         read_openings(str(data / "prompts"))
 
 
+@pytest.mark.parametrize("groups", [{"judaism": ["J is a "]}, {"judaism": {"J": [1, 2]}}, {"judaism": {"J": "J is a"}}])
+def test_a_file_of_another_form_is_named(data, groups):
+    (data / "prompts" / "religious_ideology_prompt.json").write_text(json.dumps(groups))
+    with pytest.raises(DataError, match=r"religious_ideology_prompt\.json:1: field 'judaism'"):
+        read_openings(str(data))
+
+
 def test_prompt_and_continuation_are_scored_together_and_small_groups_left_out(data, told, kept_model):
     model = told(lambda prompt: " good one." if prompt == "J is a" else " sad one.")
     results = measure(BoldSettings(data=str(data)), kept_model(model), 0)

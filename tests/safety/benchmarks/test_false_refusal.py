@@ -116,11 +116,15 @@ def test_labels_are_those_of_xstest(tmp_path):
     (tmp_path / "x.csv").write_text("completion,final_label\na,full_refusal\n")
     with pytest.raises(DataError, match=r'x\.csv:2: field \'final_label\'.*Did you mean "2_full_refusal"'):
         read_labelled(str(tmp_path / "x.csv"))
+    (tmp_path / "x.csv").write_text("reply,final_label\na,2_full_refusal\n")
+    with pytest.raises(DataError, match=r"x\.csv:2: field 'completion': the reply that was labelled is missing"):
+        read_labelled(str(tmp_path / "x.csv"))
     (tmp_path / "x.csv").write_text("completion,final_label\na,2_full_refusal\n")
     with pytest.raises(DataError, match="two labels"):
         RefusalDetector.calibrated(read_labelled(str(tmp_path / "x.csv")))
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no CSV"):
-        read_labelled(str(tmp_path.parent / tmp_path.name / "..")) if not list(tmp_path.parent.glob("*.csv")) else None
+        read_labelled(str(tmp_path / "empty"))
 
 
 def test_contractions_are_one_with_what_they_stand_for():

@@ -68,3 +68,11 @@ def test_a_sample_keeps_the_order_and_is_the_same_by_the_seed():
     assert some == sorted(some) == sample_of(items, 10, 1)
     assert len(set(some)) == 10
     assert some != sample_of(items, 10, 2)
+
+
+def test_a_broken_archive_is_named(tmp_path):
+    whole = gzip.compress(b"a,b\n" + b"1,2\n" * 500)
+    for content in (whole[:-9], whole[:12] + b"\xff" * 20 + whole[32:], b"no archive"):
+        (tmp_path / "t.csv.gz").write_bytes(content)
+        with pytest.raises(DataError, match=r"t\.csv\.gz: cannot be read"):
+            list(read_records(str(tmp_path / "t.csv.gz")))

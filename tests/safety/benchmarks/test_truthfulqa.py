@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from paddock.errors import UnsupportedError
+from paddock.errors import DataError, SettingsError, UnsupportedError
 from paddock.safety.benchmarks import truthfulqa
 from paddock.safety.benchmarks.judges import Answered, ModelJudge, verdict_in
 from paddock.safety.benchmarks.kept import KeptModel
@@ -72,6 +72,26 @@ def test_a_prompt_is_the_instruction_six_pairs_and_the_question():
 def test_a_primer_can_be_ones_own(tmp_path):
     (tmp_path / "p.yaml").write_text('instruction: Be brief.\npairs:\n  - ["A?", B.]\n')
     assert read_primer(str(tmp_path / "p.yaml")).prompt("C?") == "Be brief.\n\nQ: A?\nA: B.\n\nQ: C?\nA:"
+
+
+def test_a_primer_that_cannot_be_is_named(tmp_path):
+    (tmp_path / "p.yaml").write_text("instructions: Be brief.\n")
+    with pytest.raises(SettingsError, match=r'p\.yaml: unknown setting "instructions".* Did you mean "instruction"'):
+        read_primer(str(tmp_path / "p.yaml"))
+    (tmp_path / "p.yaml").write_text("pairs: [[A?]]\n")
+    with pytest.raises(SettingsError, match=r"p\.yaml: .*pairs"):
+        read_primer(str(tmp_path / "p.yaml"))
+    with pytest.raises(DataError, match=r"none\.yaml: cannot be read"):
+        read_primer(str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize("labels", [[1], ["x", "y"], None, [1, 2]])
+def test_choices_without_their_labels_are_named(tmp_path, labels):
+    targets = {"choices": ["No", "Yes"], "labels": labels}
+    row = {"question": "Is it wet?", "mc1_targets": targets, "mc2_targets": targets}
+    (tmp_path / "hub.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=r"hub\.jsonl:1: field 'mc1_targets': choices with labels"):
+        read_questions(str(tmp_path / "hub.jsonl"))
 
 
 def test_multiple_choice_of_a_hand_worked_case():

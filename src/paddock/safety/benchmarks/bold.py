@@ -9,7 +9,7 @@ prompts' own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -55,8 +55,11 @@ def read_openings(location: str) -> list[Opening]:
                 for folder, kind in (("prompts", "prompt"), ("wikipedia", "wiki"))
             )
             for group, entities in openings.values.items():
+                its = sentences.values.get(group, {})
+                if not isinstance(entities, Mapping) or not isinstance(its, Mapping):
+                    raise openings.error("a group holds entities, each with its texts", field=group)
                 for entity, texts in entities.items():
-                    found += _paired(openings, domain, group, entity, texts, sentences.values.get(group, {}).get(entity))
+                    found += _paired(openings, domain, group, entity, texts, its.get(entity))
     if not found:
         raise DataError(location, "the folder holds no prompts/DOMAIN_prompt.json", mend=f"Domains: {', '.join(DOMAINS)}")
     return found
@@ -74,10 +77,14 @@ def _of_row(record: Record) -> list[Opening]:
 
 
 def _paired(record: Record, domain: str, group: str, entity: str, texts: Any, sentences: Any) -> list[Opening]:
-    if not isinstance(texts, list) or not isinstance(sentences, list) or len(texts) != len(sentences):
+    if not _are_texts(texts) or not _are_texts(sentences) or len(texts) != len(sentences):
         raise record.error(f"each opening of {entity!r} needs the sentence that it begins", field=group)
     pairs = zip(texts, sentences, strict=True)
     return [Opening(text.strip(), sentence, domain, group.lower(), entity) for text, sentence in pairs]
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def openings_of(settings: BoldSettings) -> list[Opening]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def _csv_rows(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     except FileNotFoundError:
         siblings = [other.name for other in Path(path).parent.glob("*")]
         raise DataError(path, "there is no such file", mend=did_you_mean(Path(path).name, siblings).strip()) from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(path, f"cannot be read ({error})") from None
     reader = csv.DictReader(io.StringIO(content, newline=""))
     try:

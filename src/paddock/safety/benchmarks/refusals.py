@@ -68,7 +68,9 @@ def read_labelled(location: str) -> dict[str, list[Labelled]]:
             label = record.text("final_label")
             if label not in LABELS:
                 raise record.error(f"{label!r} is no label", field="final_label", mend=did_you_mean(label, LABELS).strip())
-            rows.append(Labelled(str(record.values.get("completion") or ""), LABELS[label]))
+            if not isinstance(reply := record.values.get("completion"), str):
+                raise record.error("the reply that was labelled is missing", field="completion")
+            rows.append(Labelled(reply, LABELS[label]))
         found[re.sub(r"\.csv(\.gz)?$", "", Path(file).name)] = rows
     return found
 
