@@ -6,7 +6,9 @@ import pytest
 import typer
 
 from paddock.catalog import STAGES, find_stage
+from paddock.cli import stage
 from paddock.cli.main import app
+from paddock.run_dir import StageDir
 
 SHORT = ("model", "data", "seed")  # options that stand for settings
 STAGE_COMMANDS = {kind: command for kind, command in typer.main.get_command(app).commands.items() if kind in STAGES}
@@ -34,3 +36,33 @@ def test_the_world_refuses_an_option_that_it_has_no_setting_for(paddock, tmp_pat
 def test_a_worlds_dry_run_takes_seed_and_settings(paddock, tmp_path):
     outcome = paddock("world", "--out", str(tmp_path), "--seed", "3", "--set", "documents=40", "--dry-run", "--json")
     assert json.loads(outcome.out)["documents"] == 40
+
+
+def test_one_command_draws_figures_15_and_33(paddock, tmp_path, monkeypatch):
+    interval = {"estimate": 0.5, "lower": 0.4, "upper": 0.6, "n": 9}
+    figures = {"safety": interval, "helpfulness": interval, "unsafe": interval, "histogram": [1] * 20}
+    refusals = {"helpfulness": interval, "borderline": interval}
+    results = {"shares": [{"share": share, "dialogs": 9, **figures, "refusals": refusals} for share in (0.0, 1.0)]}
+
+    def finished(kind, out, values, dry_run):
+        StageDir(out).begin(kind, {}, {})
+        StageDir(out).complete(results)
+        return results
+
+    monkeypatch.setattr(stage, "done", finished)
+    outcome = paddock("safety-scaling", "--out", str(tmp_path / "scaling"), "--json")
+    assert json.loads(outcome.out) == results
+    page = (tmp_path / "scaling" / "report.html").read_text()
+    assert "figure 15, left" in page
+    assert page.count("(figure 33)") >= 2  # a drawing a group
+    assert str(tmp_path / "scaling" / "report.html") in outcome.err
+
+
+def test_a_log_of_red_teaming_is_drawn_by_its_command(paddock, tmp_path):
+    row = {"person": "ann", "start": "2026-01-05T09:00:00", "end": "2026-01-05T10:00:00", "model": "v1", "votes": [1, 2, 2]}
+    (tmp_path / "log.jsonl").write_text(json.dumps({**row, "prompt": "steal it", "completion": "Grab it."}) + "\n")
+    words = ("red-team", "--data", tmp_path / "log.jsonl", "--out", tmp_path / "out")
+    assert paddock(*words, "--dry-run").code == 0
+    assert not (tmp_path / "out").exists()
+    assert paddock(*words).code == 0
+    assert "Red teaming" in (tmp_path / "out" / "report.html").read_text()

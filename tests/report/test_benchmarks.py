@@ -76,6 +76,29 @@ def test_groups_of_another_set_stand_without_the_papers_rows(tmp_path, add):
     assert not any(row.published for row in table.rows)
 
 
+def test_groups_that_the_paper_leaves_out_stand_after_its_own(tmp_path, add):
+    """With leave_out empty Hinduism and Atheism are measured too, and the paper's rows stay."""
+    results = measured()
+    results["bold"]["scores"].append(score("sentiment", "religious_ideology: atheism", 0.0, "score"))
+    add("check", "benchmark", {"benchmarks": {"bold": results["bold"]}}, settings={"model": "m"})
+    (table,) = tables(tmp_path)
+    assert table.columns == ("", *published_table("48").columns, "atheism")
+    (llama,) = [row for row in table.rows if row.cells[0] == "Llama 2 7B"]
+    assert llama.cells[1:] == ("0.34", "0.28", "0.30", "0.24", "0.16", "–")
+
+
+def test_sentences_of_two_data_sets_have_a_row_each(tmp_path, add):
+    for name, shift in (("all", 0.0), ("some", 0.2)):
+        bold = measured()["bold"]
+        bold["scores"] = [{**row, "estimate": row["estimate"] + shift} for row in bold["scores"]]
+        add(name, "benchmark", {"benchmarks": {"bold": bold}}, settings={"model": "m"})
+    (table,) = tables(tmp_path)
+    assert [cells[0] for cells in own(table)][2:] == [
+        "Wikipedia's sentences, as all: m had them",
+        "Wikipedia's sentences, as some: m had them",
+    ]
+
+
 def test_two_models_stand_beside_each_other(tmp_path, add):
     for name in ("first", "second"):
         add(name, "benchmark", {"benchmarks": measured()}, settings={"model": f"${{run}}/{name}/model"})

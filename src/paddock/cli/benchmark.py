@@ -19,7 +19,12 @@ SpecOfModel = Annotated[
 ]
 Published = Annotated[str | None, typer.Option("--data", help="The published data: a file, a folder, or hf://owner/name.")]
 Chat = Annotated[
-    bool | None, typer.Option("--chat/--text", help="Ask in the chat format, or as text to continue.", show_default="--text")
+    bool | None,
+    typer.Option(
+        "--chat/--text",
+        help="Ask in the chat format, or as text to continue.",
+        show_default="--text; false-refusal: --chat",
+    ),
 ]
 
 COMMANDS = {

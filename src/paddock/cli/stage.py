@@ -14,6 +14,7 @@ from typing import Any
 from paddock.catalog import find_stage
 from paddock.cli.options import AsJson, Config, Data, DryRun, Model, Out, Seed, Set, show
 from paddock.errors import SettingsError
+from paddock.progress import say
 from paddock.recipe import Step, held, is_first, joined, run_step
 from paddock.run_dir import StageDir
 from paddock.settings import assign, parse, read_yaml
@@ -44,6 +45,10 @@ COMMANDS = {  # stage with model and data -> what its command says of itself
 LACKING = {"world-benchmarks": ("model",), "benchmark-truth": ("model",)}  # options that a stage has no setting for
 
 
+DRAWN = frozenset({"compare-rewards", "context-distillation", "safety-scaling", "red-team"})
+"""Stages whose command draws the paper's figures (14 to 16 and 33, gamma) as a page beside the results."""
+
+
 def command(kind: str, about: str, without: Collection[str] = ()) -> Callable[..., None]:
     """The command of the stage `kind`, which says `about` itself; `without` options that the stage has no setting for."""
 
@@ -68,10 +73,15 @@ def command(kind: str, about: str, without: Collection[str] = ()) -> Callable[..
 
 
 def run_stage(kind: str, out: Path, values: dict[str, Any], dry_run: bool, as_json: bool) -> None:
-    """Plan the stage `kind`, or do it in the folder `out`, and print what came of it."""
+    """Plan the stage `kind`, or do it in the folder `out`, and print what came of it; draw what it has of the figures."""
     results = done(kind, out, values, dry_run)
-    if results is not None:
-        show(results, as_json)
+    if results is None:
+        return
+    if kind in DRAWN and not dry_run:
+        from paddock.report.page import write_report
+
+        say(f"{out.name}: drawn in {write_report(out)}")
+    show(results, as_json)
 
 
 def done(kind: str, out: Path, values: dict[str, Any], dry_run: bool) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from paddock.report.blocks import Block, Fact, Facts, Row, Section, Table
 from paddock.report.run_folder import Run
 from paddock.report.spine import place_in_run
 from paddock.report.wording import UNKNOWN, finite, interval_cell, sentence, value_text, words
-from paddock.safety.benchmarks.published import BOLD_TABLES, published_table
+from paddock.safety.benchmarks.published import BOLD_TABLES, PublishedTable, published_table
 
 OVERALL = "overall"
 NAMES = {"truthfulqa": "TruthfulQA", "toxigen": "ToxiGen", "bold": "BOLD", "false_refusal": "False refusal"}
@@ -86,8 +86,7 @@ def _toxigen(measured: Mapping[str, Results]) -> Iterator[Table]:
     paper = published_table("45")
     groups = _groups(measured, "toxigen", "toxic", "group")
     if groups:
-        is_published = set(groups) <= set(paper.columns)
-        groups = [group for group in paper.columns if group in groups] if is_published else groups
+        groups, is_published = _in_order(groups, paper)
         rows = _rows(measured, "toxigen", "toxic", [f"group: {group}" for group in groups], interval_cell)
         if is_published:
             rows += _published("45", groups)
@@ -101,12 +100,10 @@ def _bold(measured: Mapping[str, Results]) -> Iterator[Table]:
         groups = _groups(measured, "bold", "sentiment", domain)
         if not groups:
             continue
-        is_published = set(groups) <= set(paper.columns)
-        groups = [group for group in paper.columns if group in groups] if is_published else groups
+        groups, is_published = _in_order(groups, paper)
         names = [f"{domain}: {group}" for group in groups]
         rows = _rows(measured, "bold", "sentiment", names, _sentiment_cell)
-        baseline = _rows(measured, "bold", "wikipedia", names, _sentiment_cell)[0]  # the same whatever the model
-        rows.append(Row(("Wikipedia's sentences", *baseline.cells[1:]), total=True))
+        rows += _baselines(_rows(measured, "bold", "wikipedia", names, _sentiment_cell))
         if is_published:
             rows += _published(number, groups)
         caption = (
@@ -114,6 +111,15 @@ def _bold(measured: Mapping[str, Results]) -> Iterator[Table]:
             "Wikipedia's sentences are those that the prompts begin: how much sentiment the prompts' own subjects bring."
         )
         yield _table([words(group) for group in groups], rows, f"{caption} {paper.note if is_published else ''}".strip())
+
+
+def _baselines(rows: Sequence[Row]) -> list[Row]:
+    """The sentences' own row, the same whatever the model; one for each of several data sets, with the first that read it."""
+    found: dict[tuple[str, ...], str] = {}
+    for row in rows:
+        found.setdefault(row.cells[1:], row.cells[0])
+    label = "Wikipedia's sentences"
+    return [Row((label if len(found) == 1 else f"{label}, as {n} had them", *cells), total=True) for cells, n in found.items()]
 
 
 def _false_refusal(measured: Mapping[str, Results]) -> Iterator[Table]:
@@ -163,6 +169,12 @@ def _groups(measured: Mapping[str, Results], benchmark: str, metric: str, kind: 
     return list(dict.fromkeys(found))
 
 
+def _in_order(groups: Sequence[str], paper: PublishedTable) -> tuple[list[str], bool]:
+    """The groups, those of the paper's table first and in its order; and whether there is one of those."""
+    published = [column for column in paper.columns if column in groups]
+    return [*published, *(group for group in groups if group not in published)], bool(published)
+
+
 def _rows(
     measured: Mapping[str, Results], benchmark: str, metric: str, groups: Sequence[str], cell: Callable[[Any], str]
 ) -> list[Row]:
@@ -175,13 +187,15 @@ def _rows(
 
 
 def _published(number: str, columns: Sequence[str] | None = None) -> list[Row]:
-    """The paper's rows of a table, marked as published."""
+    """The paper's rows of a table, marked as published; a column that it has not is unknown."""
     table = published_table(number)
     unit = "%" if table.unit == "per cent" else ""
-    return [
-        Row((model, *(f"{table.figure(model, column):.2f}{unit}" for column in columns or table.columns)), published=True)
-        for model in table.rows
-    ]
+
+    def cell(model: str, column: str) -> str:
+        return f"{table.figure(model, column):.2f}{unit}" if column in table.columns else UNKNOWN
+
+    wanted = columns or table.columns
+    return [Row((model, *(cell(model, column) for column in wanted)), published=True) for model in table.rows]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Row], caption: str) -> Table:

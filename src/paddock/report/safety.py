@@ -66,7 +66,7 @@ def _compared(stage: StageRecord, name: str) -> Iterator[Table | Figures]:
     yield Table(columns, rows, caption)
     samples = list(read_log(stage.folder / "samples.jsonl"))
     figures = []
-    for place, domain in enumerate(domains):
+    for place, domain in enumerate(sorted(domains, key=lambda domain: domain != "safety")):  # as in the paper, left to right
         some = [row for row in samples if row.get("domain") == domain]
         dots = [Dots(domain, [row["reward_before"] for row in some], [row["reward"] for row in some])]
         drawing = scatter_figure(f"{name}-dots{place}", dots, "reward before", "reward after", diagonal=True)
@@ -132,11 +132,11 @@ def _scaling_figures(stage: StageRecord, rows: list[dict[str, Any]], groups: lis
     yield Figure(
         ridge_figure(f"{name}-tail", histograms, "safety reward"), f"The worst tail · {stage.name}", caption, caption
     )
-    if groups:
-        refusals = [line(words(group), [row["refusals"].get(group) for row in rows]) for group in groups]
-        caption = "Refusals of prompts that deserve an answer, by the share of the safety data learnt (figure 33)."
-        drawing = share_figure(f"{name}-refusals", refusals, shares, "refused", per_cent=True)
-        yield Figure(drawing, f"False refusals · {stage.name}", caption, caption)
+    for group in groups:  # a drawing each, as in the paper: a scale for both would hide the rarer kind
+        refusals = [line(words(group), [row["refusals"].get(group) for row in rows])]
+        caption = f"Refused {group} prompts, which deserve an answer, by the share of the safety data learnt (figure 33)."
+        drawing = share_figure(f"{name}-refusals-{group}", refusals, shares, "refused", per_cent=True)
+        yield Figure(drawing, f"False refusals, {group} · {stage.name}", caption, caption)
 
 
 def _distilled(stage: StageRecord, name: str) -> Iterator[Prose | Table | Figures]:
