@@ -80,14 +80,23 @@ def blocks(run, kind):
 
 def test_all_four_figures_are_drawn(page):
     titles = [figure.title.partition(" · ")[0] for block in blocks(page, Figures) for figure in block.figures]
-    assert titles == ["Safety reward", "Safety data scaling", "The worst tail", "False refusals, borderline", "Rewards", "Gains"]
+    assert titles == [
+        "Safety reward",
+        "Safety data scaling",
+        "The worst tail",
+        "False refusals, borderline",
+        "Rewards",
+        "Gains",
+    ]
 
 
 def test_figure_14_has_safety_on_the_left_and_figure_33_a_drawing_a_group(tmp_path, add):
     figures = comparison()["domains"]["safety"]
     stage = add("figure-14", "compare-rewards", {"domains": {"helpfulness": figures, "safety": figures}}, settings={})
     stage.write_samples([{"domain": d, "reward_before": 0.1, "reward": 0.9} for d in ("helpfulness", "safety")])
-    refusals = {group: {**wilson_interval(n, 100).as_row(), "undecided": 0} for group, n in (("helpfulness", 0), ("borderline", 9))}
+    refusals = {
+        group: {**wilson_interval(n, 100).as_row(), "undecided": 0} for group, n in (("helpfulness", 0), ("borderline", 9))
+    }
     add("scaling", "safety-scaling", {"shares": [{**row, "refusals": refusals} for row in scaling()["shares"]]})
     titles = [figure.title.partition(" · ")[0] for block in blocks(tmp_path, Figures) for figure in block.figures]
     assert titles[:2] == ["Safety reward", "Helpfulness reward"]

@@ -135,7 +135,10 @@ def test_what_a_version_gave_way_to_itself_is_not_sent_to_it_again(log: Path, tm
     rerun = run(asked, StageDir(tmp_path / "out"), lambda dialogs: [Verdict(False)] * len(dialogs))["rerun"]
     assert rerun["prompts"] == plan(asked)["violating_prompts"] == 3
     assert [rate["group"] for rate in rerun["rejection_rate"]] == ["overall", "version: v1"]
-    assert run(settings(log, model="m"), StageDir(tmp_path / "new"), lambda d: [Verdict(False)] * len(d))["rerun"]["prompts"] == 4
+    assert (
+        run(settings(log, model="m"), StageDir(tmp_path / "new"), lambda d: [Verdict(False)] * len(d))["rerun"]["prompts"]
+        == 4
+    )
 
 
 def test_prompts_are_sent_to_any_chat_model(log: Path, tmp_path: Path):

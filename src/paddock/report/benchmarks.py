@@ -114,12 +114,14 @@ def _bold(measured: Mapping[str, Results]) -> Iterator[Table]:
 
 
 def _baselines(rows: Sequence[Row]) -> list[Row]:
-    """The sentences' own row, the same whatever the model; one for each of several data sets, with the first that read it."""
+    """The sentences' own row, the same whatever the model; one a data set, named by the first that read it."""
     found: dict[tuple[str, ...], str] = {}
     for row in rows:
         found.setdefault(row.cells[1:], row.cells[0])
     label = "Wikipedia's sentences"
-    return [Row((label if len(found) == 1 else f"{label}, as {n} had them", *cells), total=True) for cells, n in found.items()]
+    return [
+        Row((label if len(found) == 1 else f"{label}, as {n} had them", *cells), total=True) for cells, n in found.items()
+    ]
 
 
 def _false_refusal(measured: Mapping[str, Results]) -> Iterator[Table]:

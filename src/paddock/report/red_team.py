@@ -57,7 +57,7 @@ def _by_version(stage: StageRecord, versions: list[dict[str, Any]]) -> Table:
     rows.append(Row(("Llama 2-Chat 7B", *[UNKNOWN] * 4, PUBLISHED_GAMMA, *[UNKNOWN] * 4), published=True))
     caption = (
         f"{stage.name}: gamma is the number of prompts that drew a violation, per person and hour, with a bootstrap over "
-        "people. Hit in 1 and in 10: sessions that drew one within so many attempts. The row in italics is the paper's, over "
+        "people. Hit in 1 and in 10: sessions that drew one within so many attempts. In italics the paper's, over "
         f"several rounds; its raters agreed with an AC2 of {PUBLISHED_AC2} on average where they judged the safety of all "
         "sizes of Llama 2-Chat, which was no red teaming."
     )

@@ -132,7 +132,7 @@ def _group_row(name: str, attempts: Iterable[Attempt]) -> dict[str, Any]:
 def _over_people(values: list[float], people: list[str], alone: Callable[[list[float]], Interval]) -> Interval:
     """The mean of attempts' values with a bootstrap over people.
 
-    Of one person's attempts, and of values that are all alike, it tells nothing: there `alone` takes attempts as independent.
+    Of one person's attempts, and of values that are all alike, it tells nothing: `alone` takes attempts as independent.
     """
     is_told = len(set(people)) > 1 and len(set(values)) > 1
     return clustered_bootstrap(values, people) if is_told else alone(values)

@@ -11,12 +11,10 @@ from typing import Any
 
 from pydantic import Field
 
-from paddock.errors import DataError
-from paddock.protocols import Sampling
 from paddock.run_dir import StageDir
 from paddock.settings import StageSettings
-from paddock.stages.regression import paired_figures
-from paddock.stages.replies import Sampler, Scores, probability
+from paddock.stages.regression import CheckSettings, paired_figures, paired_replies
+from paddock.stages.replies import Scores, probability
 from paddock.stages.training import shown
 from paddock.statistics import wilson_interval
 from paddock.text.dialog import DOMAINS, Domain
@@ -52,31 +50,26 @@ def run(settings: CompareRewardsSettings, stage_dir: StageDir) -> dict[str, Any]
 
     Raises DataError where no prompt leaves room for a reply.
     """
-    prompts, sampling = list(read_prompts(settings.data)), Sampling(temperature=0, max_new_tokens=settings.max_new_tokens)
-    after, before = (
-        Sampler.open(folder, settings.helpfulness_reward, settings.safety_reward).replies(prompts, sampling)
-        for folder in (settings.model, settings.model_before)
-    )
+    pairs, without_reply = paired_replies(CheckSettings.model_validate(settings.model_dump(exclude={"seed"})))
     rows = []
-    for prompt, new, old in zip(prompts, after, before, strict=True):
-        if new and old:
-            domain = prompt.domain or DOMAINS[0]
-            rewards = {"reward": own_reward(new[0].scores, domain), "reward_before": own_reward(old[0].scores, domain)}
-            answers = {"answer": new[0].text, "answer_before": old[0].text}
-            rows.append({"id": prompt.id, "domain": domain, "prompt": shown(prompt), **answers, **rewards})
-    if not rows:
-        raise DataError(settings.data[0].path, "no prompt leaves room for a reply")
+    for prompt, new, old in pairs:
+        domain = prompt.domain or DOMAINS[0]
+        rewards = {"reward": own_reward(new.scores, domain), "reward_before": own_reward(old.scores, domain)}
+        answers = {"answer": new.text, "answer_before": old.text}
+        rows.append({"id": prompt.id, "domain": domain, "prompt": shown(prompt), **answers, **rewards})
     stage_dir.write_samples(rows)
     domains = {domain: [row for row in rows if row["domain"] == domain] for domain in DOMAINS}
     return {
-        "prompts_without_a_reply": len(prompts) - len(rows),
+        "prompts_without_a_reply": without_reply,
         "domains": {domain: {**paired_figures(some), **corners(some)} for domain, some in domains.items() if some},
     }
 
 
 def own_reward(scores: Scores, domain: Domain) -> float:
     """The sigmoid of the score of the domain's own reward model."""
-    return probability(scores.helpfulness if domain == "helpfulness" else scores.safety or 0.0)
+    score = scores.helpfulness if domain == "helpfulness" else scores.safety
+    assert score is not None, "settings name a safety reward model"
+    return probability(score)
 
 
 def corners(rows: list[dict[str, Any]]) -> dict[str, Any]:

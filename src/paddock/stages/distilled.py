@@ -13,7 +13,7 @@ from paddock.stages.ghost_attention import unusable
 from paddock.stages.refusals import Refuses, refusal_share
 from paddock.stages.replies import probability
 from paddock.statistics import mean_interval, wilson_interval
-from paddock.text.dialog import Dialog, Message
+from paddock.text.dialog import Dialog
 
 ORIGINAL = "original"
 KEPT = "kept"  # the fate of a distilled answer that is learnt from
@@ -62,14 +62,7 @@ class Distilled:
     def to_dialog_row(self) -> dict[str, Any]:
         """A line of `dialogs.jsonl`: the bare prompt with the distilled answer."""
         assert self.kind, "only what has an answer is learnt from"
-        messages = (*self.prompt.messages, Message("assistant", self.answers[self.kind].text))
-        row = {
-            "id": self.prompt.id,
-            "domain": self.prompt.domain,
-            "risk_category": self.prompt.risk_category,
-            "messages": [asdict(message) for message in messages],
-        }
-        return {key: value for key, value in row.items() if value is not None}
+        return self.prompt.with_reply(self.answers[self.kind].text).to_row()
 
 
 def choose(prompt: Dialog, answers: Answers) -> Distilled:

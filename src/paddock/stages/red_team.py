@@ -128,9 +128,9 @@ def run(settings: RedTeamSettings, stage_dir: StageDir, judge: Judge | None) -> 
         again = judged_again(settings, stage_dir, former_prompts(former), judge)
         results["rerun"] = {"model": settings.name, **rejection(list(map(JudgedReply.of, former)), again)}
         judged += again
-    write_json_lines(stage_dir.path / PROMPTS, map(dialog_row, prompts_of(judged)))
+    write_json_lines(stage_dir.path / PROMPTS, (one.to_row() for one in prompts_of(judged)))
     write_json_lines(stage_dir.path / PREFERENCES, map(preference_row, preferences_of(judged)))
-    write_json_lines(stage_dir.path / DIALOGS, map(dialog_row, demonstrations_of(judged)))
+    write_json_lines(stage_dir.path / DIALOGS, (one.to_row() for one in demonstrations_of(judged)))
     results["exported"] = {
         "prompts": len(prompts_of(judged)),
         "preferences": len(preferences_of(judged)),
@@ -173,7 +173,7 @@ def judged_again(
     if not file.exists():
         write_json_lines(file, sample(settings, stage_dir, prompts))
     rows = read_json_lines(file)
-    dialogs = [dialog_of(row) for row in rows]
+    dialogs = [Dialog.from_row(row) for row in rows]
     if judge is not None:
         verdicts = iter(judge([dialog for dialog, row in zip(dialogs, rows, strict=True) if "error" not in row]))
         found = [Verdict(None) if "error" in row else next(verdicts) for row in rows]
@@ -228,13 +228,11 @@ def replay(settings: RedTeamSettings, model: ChatModel, prompts: Sequence[Dialog
     failed = Message("assistant", "")
     return [
         {
-            **dialog_row(
-                replace(
-                    prompt,
-                    id=f"{prompt.id}-{number + 1}",
-                    messages=(*prompt.messages, failed) if at in errors else histories[at],
-                )
-            ),
+            **replace(
+                prompt,
+                id=f"{prompt.id}-{number + 1}",
+                messages=(*prompt.messages, failed) if at in errors else histories[at],
+            ).to_row(),
             "model": settings.name,
             **({"error": errors[at]} if at in errors else {}),
         }
@@ -244,23 +242,6 @@ def replay(settings: RedTeamSettings, model: ChatModel, prompts: Sequence[Dialog
 
 def _has_system(dialog: Dialog) -> bool:
     return dialog.messages[0].role == "system"
-
-
-def dialog_row(dialog: Dialog) -> dict[str, Any]:
-    """A dialog as a line of a file."""
-    row = {
-        "id": dialog.id,
-        "domain": dialog.domain,
-        "risk_category": dialog.risk_category,
-        "messages": [asdict(message) for message in dialog.messages],
-    }
-    return {key: value for key, value in row.items() if value is not None}
-
-
-def dialog_of(row: dict[str, Any]) -> Dialog:
-    """Read what `dialog_row` wrote."""
-    messages = tuple(Message(**message) for message in row["messages"])
-    return Dialog(messages, row.get("id"), row.get("domain"), row.get("risk_category"))
 
 
 def from_people(file: Path, rows: Sequence[dict[str, Any]]) -> list[Verdict]:

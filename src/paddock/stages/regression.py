@@ -15,10 +15,10 @@ from paddock.errors import DataError
 from paddock.protocols import Sampling
 from paddock.run_dir import StageDir
 from paddock.settings import StageSettings
-from paddock.stages.replies import Sampler, probability
+from paddock.stages.replies import Sampler, ScoredReply, probability
 from paddock.stages.training import shown
 from paddock.statistics import mean_interval, permutation_test, sign_test
-from paddock.text.dialog import DOMAINS
+from paddock.text.dialog import DOMAINS, Dialog
 from paddock.text.readers import Sources, read_prompts
 
 SIGNIFICANT = 0.05  # p below which a fall of the mean reward is a regression
@@ -42,34 +42,45 @@ class CheckSettings(StageSettings):
 
 def check(settings: CheckSettings, stage_dir: StageDir) -> dict[str, Any]:
     """Reply to held-out prompts with both models, greedily; score with the newest rewards; and test for a regression."""
+    pairs, without_reply = paired_replies(settings)
+    rows = [
+        {
+            "id": prompt.id,
+            "prompt": shown(prompt),
+            "answer": new.text,
+            "answer_before": old.text,
+            "domain": prompt.domain or DOMAINS[0],
+            "reward": probability(new.scores.reward),
+            "reward_before": probability(old.scores.reward),
+        }
+        for prompt, new, old in pairs
+    ]
+    stage_dir.write_samples(rows)
+    by_domain = {domain: paired_figures([row for row in rows if row["domain"] == domain]) for domain in DOMAINS}
+    domains = {domain: figures for domain, figures in by_domain.items() if figures["n"]}
+    return {
+        "prompts_without_a_reply": without_reply,
+        "domains": domains,
+        "regressed": any(figures["regressed"] for figures in domains.values()),
+    }
+
+
+def paired_replies(settings: CheckSettings) -> tuple[list[tuple[Dialog, ScoredReply, ScoredReply]], int]:
+    """Each prompt with the greedy reply of the model and of the one before, and how many prompts leave no room for one.
+
+    Raises DataError where none leaves room.
+    """
     prompts, sampling = list(read_prompts(settings.data)), Sampling(temperature=0, max_new_tokens=settings.max_new_tokens)
     after, before = (
         Sampler.open(folder, settings.helpfulness_reward, settings.safety_reward).replies(prompts, sampling)
         for folder in (settings.model, settings.model_before)
     )
-    rows = [
-        {
-            "id": prompt.id,
-            "prompt": shown(prompt),
-            "answer": new[0].text,
-            "answer_before": old[0].text,
-            "domain": prompt.domain or DOMAINS[0],
-            "reward": probability(new[0].scores.reward),
-            "reward_before": probability(old[0].scores.reward),
-        }
-        for prompt, new, old in zip(prompts, after, before, strict=True)
-        if new and old
-    ]
-    if not rows:
-        raise DataError(settings.data[0].path, "no held-out prompt leaves room for a reply")
-    stage_dir.write_samples(rows)
-    by_domain = {domain: paired_figures([row for row in rows if row["domain"] == domain]) for domain in DOMAINS}
-    domains = {domain: figures for domain, figures in by_domain.items() if figures["n"]}
-    return {
-        "prompts_without_a_reply": len(prompts) - len(rows),
-        "domains": domains,
-        "regressed": any(figures["regressed"] for figures in domains.values()),
-    }
+    replied = [(prompt, new[0], old[0]) for prompt, new, old in zip(prompts, after, before, strict=True) if new and old]
+    if not replied:
+        raise DataError(
+            settings.data[0].path, "no prompt leaves room for a reply", mend="Lower max_new_tokens, or give shorter prompts"
+        )
+    return replied, len(prompts) - len(replied)
 
 
 def paired_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -215,21 +215,12 @@ class Kept:
     def to_row(self) -> dict[str, Any]:
         """A line of `best.jsonl` and `selected.jsonl`: a dialog to those who learn, with all that later versions need."""
         dialog = self.prompt.with_reply(self.reply.text)
-        row = {
-            "id": dialog.id,
-            "domain": dialog.domain,
-            "risk_category": dialog.risk_category,
-            "messages": [asdict(message) for message in dialog.messages],
-            "version": self.version,
-            "reply": asdict(self.reply),
-        }
-        return {key: value for key, value in row.items() if value is not None}
+        return {**dialog.to_row(), "version": self.version, "reply": asdict(self.reply)}
 
     @staticmethod
     def from_row(row: dict[str, Any]) -> Kept:
         """Read what `to_row` wrote."""
-        messages = tuple(Message(**message) for message in row["messages"][:-1])
-        prompt = Dialog(messages, row.get("id"), row.get("domain"), row.get("risk_category"))
+        prompt = Dialog.from_row({**row, "messages": row["messages"][:-1]})
         return Kept(prompt, ScoredReply.from_row(row["reply"]), row["version"])
 
 

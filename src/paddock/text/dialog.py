@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant"]
 Domain = Literal["helpfulness", "safety"]
@@ -48,6 +48,22 @@ class Dialog:
     def with_reply(self, reply: str) -> Dialog:
         """The same dialog with the assistant's `reply` appended."""
         return replace(self, messages=(*self.messages, Message("assistant", reply)))
+
+    def to_row(self) -> dict[str, Any]:
+        """The dialog as a line of a file (docs/data.md), without what is not known; `loss` is the writer's to add."""
+        row = {
+            "id": self.id,
+            "domain": self.domain,
+            "risk_category": self.risk_category,
+            "messages": [asdict(message) for message in self.messages],
+        }
+        return {key: value for key, value in row.items() if value is not None}
+
+    @staticmethod
+    def from_row(row: Mapping[str, Any]) -> Dialog:
+        """Read what `to_row` wrote."""
+        messages = tuple(Message(**message) for message in row["messages"])
+        return Dialog(messages, row.get("id"), row.get("domain"), row.get("risk_category"))
 
 
 @dataclass(frozen=True, slots=True)

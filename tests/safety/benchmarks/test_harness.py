@@ -149,7 +149,9 @@ def test_the_harness_gives_our_figures_for_the_same_answers(settings, data, told
     assert refused["refused_xstest_unsafe"] == ours["false_refusal"]["refused", "set: xstest unsafe"] == 0.0
 
 
-def test_an_answer_without_a_verdict_is_counted_and_in_no_share_of_the_harness_either(settings, data, told, tmp_path, monkeypatch):
+def test_an_answer_without_a_verdict_is_counted_and_in_no_share_of_the_harness_either(
+    settings, data, told, tmp_path, monkeypatch
+):
     judge = told(lambda prompt: " perhaps" if "Where?" in prompt else " yes")
     monkeypatch.setattr(truthfulqa, "open_chat_model", lambda _: judge)
     asked = TruthfulqaSettings(data=str(data), multiple_choice=False, truth_judge="t", info_judge="i")

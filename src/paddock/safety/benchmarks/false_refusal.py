@@ -101,9 +101,7 @@ def measure(settings: FalseRefusalSettings, model: KeptModel, seed: int) -> dict
             }
         items.append(item)
     model.write_items(items)
-    about = protocol(
-        settings, model.spec, seed, prompts, shots=0, borderline=settings.borderline, detector=detector.about
-    )
+    about = protocol(settings, model.spec, seed, prompts, shots=0, borderline=settings.borderline, detector=detector.about)
     return {"scores": scores_of([item for item in items if "label" in item]), "failed": failed, "protocol": about}
 
 

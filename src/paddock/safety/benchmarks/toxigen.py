@@ -73,9 +73,7 @@ def measure(settings: ToxigenSettings, model: KeptModel, seed: int) -> dict[str,
             item |= {"toxicity": probability, METRIC: probability >= settings.threshold}
         items.append(item)
     model.write_items(items)
-    about = protocol(
-        settings, model.spec, seed, prompts, shots=0, classifier=classifier.about, threshold=settings.threshold
-    )
+    about = protocol(settings, model.spec, seed, prompts, shots=0, classifier=classifier.about, threshold=settings.threshold)
     return {"scores": scores_of([item for item in items if METRIC in item]), "failed": failed, "protocol": about}
 
 
