@@ -82,7 +82,7 @@ def _model(stage: StageRecord, key: str) -> str:
 def _scaled(stage: StageRecord, name: str) -> Iterator[Table | Figures]:
     """Figures 15 and 33."""
     rows: list[dict[str, Any]] = stage.results["shares"]
-    groups = list(dict.fromkeys(group for row in rows for group in row["refusals"]))
+    groups = sorted({group for row in rows for group in row["refusals"]}, reverse=True)  # helpfulness first, as in the paper
     table = [
         Row(
             (

@@ -78,7 +78,7 @@ def test_a_primer_that_cannot_be_is_named(tmp_path):
     (tmp_path / "p.yaml").write_text("instructions: Be brief.\n")
     with pytest.raises(SettingsError, match=r'p\.yaml: unknown setting "instructions".* Did you mean "instruction"'):
         read_primer(str(tmp_path / "p.yaml"))
-    (tmp_path / "p.yaml").write_text("pairs: [[A?]]\n")
+    (tmp_path / "p.yaml").write_text("pairs: [[one]]\n")
     with pytest.raises(SettingsError, match=r"p\.yaml: .*pairs"):
         read_primer(str(tmp_path / "p.yaml"))
     with pytest.raises(DataError, match=r"none\.yaml: cannot be read"):
