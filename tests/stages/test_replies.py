@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from paddock.backends.local import open_local_scorer
 from paddock.protocols import Sampling
 from paddock.run_dir import StageDir
-from paddock.stages.replies import PROMPTS_A_CHUNK, ReplyStore, Sampler, ScoredReply, Scores, best_of, probability
+from paddock.stages.chunks import PROMPTS_A_CHUNK
+from paddock.stages.replies import ReplyStore, Sampler, ScoredReply, Scores, best_of, probability
 from paddock.stages.rewards import combined_reward
 from paddock.text.chat_format import encode_prompt
 from paddock.text.dialog import Dialog, Message

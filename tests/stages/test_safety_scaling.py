@@ -66,6 +66,20 @@ def test_a_share_that_is_done_is_not_done_again(scaled, safety_scaling_values: d
     assert run(settings(safety_scaling_values), stage_dir, TELLS) == results
 
 
+def test_answers_that_came_before_a_kill_are_not_asked_for_again(scaled, safety_scaling_values: dict, monkeypatch):
+    stage_dir, results = scaled
+    share = stage_dir.path / "share-0.5"
+    replies = (share / "replies.jsonl").read_bytes()
+    (share / "replies.jsonl").unlink()
+
+    def again(*_: object) -> None:
+        raise AssertionError("what was answered is asked again")
+
+    monkeypatch.setattr(safety_scaling, "open_chat_model", again)
+    assert run(settings(safety_scaling_values), stage_dir, TELLS) == results
+    assert (share / "replies.jsonl").read_bytes() == replies
+
+
 def row(group: str, safety: float | None, helpfulness: float | None = 0.0, answer: str = "ok") -> dict:
     return {
         "group": group,

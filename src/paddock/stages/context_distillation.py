@@ -32,13 +32,13 @@ from paddock.backends.open import open_chat_model, open_scorer
 from paddock.errors import DataError
 from paddock.progress import say
 from paddock.protocols import ChatModel, Completion, Sampling, Scorer
-from paddock.run_dir import StageDir, hash_of, read_json_lines, remove_leftovers, write_json_lines
+from paddock.run_dir import StageDir, hash_of, write_json_lines
 from paddock.safety.preprompts import Kind, Preprompts, Slot, read_preprompts, under
 from paddock.settings import StageSettings
+from paddock.stages.chunks import rows_in_chunks
 from paddock.stages.distilled import KEPT, ORIGINAL, Answer, Answers, choose, figures_of, side_effects
 from paddock.stages.ghost_attention import unusable
 from paddock.stages.refusals import NOBODY, TELLERS, Refuses, tellers_to_read
-from paddock.stages.replies import PROMPTS_A_CHUNK
 from paddock.stages.rewards import is_tagged
 from paddock.text.dialog import Dialog
 from paddock.text.readers import OnBadRow, Sources, read_prompts
@@ -148,17 +148,13 @@ def read_others(settings: ContextDistillationSettings) -> list[Dialog]:
 def answered(
     prompts: Sequence[Dialog], folder: Path, sample: Callable[[Sequence[Dialog], int], list[Answers]]
 ) -> Iterator[Answers]:
-    """The answers to each prompt: read, where a chunk lies there whole, else sampled by `sample(prompts, chunk)`."""
-    if folder.exists():
-        remove_leftovers(folder)
-    for chunk, first in enumerate(range(0, len(prompts), PROMPTS_A_CHUNK)):
-        file = folder / f"{chunk:06}.jsonl"
-        if not file.exists():
-            sampled = sample(prompts[first : first + PROMPTS_A_CHUNK], chunk)
-            write_json_lines(file, ({kind: asdict(answer) for kind, answer in one.items()} for one in sampled))
-            say(f"context-distillation: {min(first + PROMPTS_A_CHUNK, len(prompts)):,} of {len(prompts):,} prompts answered")
-        for row in read_json_lines(file):
-            yield {kind: Answer(**answer) for kind, answer in row.items()}
+    """The answers to each prompt, by `sample(prompts, chunk)` where a chunk of them does not lie in `folder` already."""
+
+    def rows_of(some: Sequence[Dialog], chunk: int) -> Iterator[dict[str, Any]]:
+        return ({kind: asdict(answer) for kind, answer in one.items()} for one in sample(some, chunk))
+
+    for row in rows_in_chunks(folder, prompts, rows_of, "context-distillation"):
+        yield {kind: Answer(**answer) for kind, answer in row.items()}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from paddock.evaluate.rating_tables import RatedItems
 from paddock.evaluate.ratings import code_ratings
 from paddock.progress import say
 from paddock.protocols import ChatModel, Sampling, Scorer
-from paddock.run_dir import LABELLED, StageDir, hash_of, read_json_lines, remove_leftovers, write_json_lines
+from paddock.run_dir import LABELLED, StageDir, hash_of, read_json_lines, write_json_lines
 from paddock.safety.red_team import SCALE, Attempt, majority, read_log, votes_of
 from paddock.safety.red_team_figures import (
     JudgedReply,
@@ -40,6 +41,7 @@ from paddock.safety.red_team_figures import (
     violating,
 )
 from paddock.settings import StageSettings
+from paddock.stages.chunks import rows_in_chunks
 from paddock.stages.replies import probability
 from paddock.text.chat_format import tag_in
 from paddock.text.comparisons import preference_row
@@ -49,7 +51,6 @@ from paddock.text.readers import Sources
 
 RERUNS, PROMPTS, PREFERENCES, DIALOGS = "reruns.jsonl", "prompts.jsonl", "preferences.jsonl", "dialogs.jsonl"
 PEOPLE = "files"  # the setting `judge` where people vote
-PROMPTS_A_CHUNK = 64
 COEFFICIENTS, WEIGHTS, SCALE_NAME = ("ac1", "ac2", "alpha", "pa"), ("quadratic",), "landis-koch"
 
 
@@ -187,22 +188,13 @@ def judged_again(
 
 def sample(settings: RedTeamSettings, stage_dir: StageDir, prompts: Sequence[Dialog]) -> list[dict[str, Any]]:
     """A row a try at each prompt, the tries of a chunk of prompts in a file each: a kill loses at most one chunk."""
-    folder, rows = stage_dir.data / "reruns", []
-    if folder.exists():
-        remove_leftovers(folder)
-    model: ChatModel | None = None
-    for chunk, first in enumerate(range(0, len(prompts), PROMPTS_A_CHUNK)):
-        file = folder / f"{chunk:06}.jsonl"
-        if not file.exists():
-            assert settings.model, "there is a new version where prompts are sent again"
-            model = model or open_chat_model(settings.model)
-            some = prompts[first : first + PROMPTS_A_CHUNK]
-            write_json_lines(
-                file, [row for number in range(settings.replies) for row in replay(settings, model, some, number)]
-            )
-            say(f"red-team: {min(first + PROMPTS_A_CHUNK, len(prompts)):,} of {len(prompts):,} prompts sent again")
-        rows += read_json_lines(file)
-    return rows
+    assert settings.model, "there is a new version where prompts are sent again"
+    open_model = cache(partial(open_chat_model, settings.model))  # where a chunk is lacking
+
+    def rows_of(some: Sequence[Dialog], _: int) -> list[dict[str, Any]]:
+        return [row for number in range(settings.replies) for row in replay(settings, open_model(), some, number)]
+
+    return list(rows_in_chunks(stage_dir.data / "reruns", prompts, rows_of, "red-team"))
 
 
 def replay(settings: RedTeamSettings, model: ChatModel, prompts: Sequence[Dialog], number: int) -> list[dict[str, Any]]:

@@ -40,8 +40,8 @@ from paddock.model.size import count_parameters
 from paddock.progress import say
 from paddock.run_dir import StageDir, atomic_write, read_json_lines, to_json, write_json_lines
 from paddock.stages import sft
+from paddock.stages.chunks import PROMPTS_A_CHUNK
 from paddock.stages.replies import (
-    PROMPTS_A_CHUNK,
     ReplyStore,
     Sampler,
     ScoredReply,

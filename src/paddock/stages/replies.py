@@ -18,12 +18,11 @@ from paddock.backends.local import open_local_model
 from paddock.model.generation import LocalChatModel
 from paddock.protocols import Sampling
 from paddock.run_dir import hash_of, read_json_lines, remove_leftovers, write_json_lines
+from paddock.stages.chunks import PROMPTS_A_CHUNK
 from paddock.stages.rewards import UNSAFE_LOGIT, RewardFunction, is_tagged, open_rewards
 from paddock.text.chat_format import tag_in
 from paddock.text.dialog import Dialog
 from paddock.train.parallel import Ranks
-
-PROMPTS_A_CHUNK = 64
 
 
 @dataclass(frozen=True, slots=True)

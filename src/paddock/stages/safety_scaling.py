@@ -7,15 +7,17 @@ of borderline prompts are counted.
 
     share-0.25/safety.jsonl     the safety dialogs of that share
     share-0.25/sft/             the fine-tuned model
-    share-0.25/replies.jsonl    its answers with their scores (raw logits)
+    share-0.25/replies.jsonl    its answers with their scores (raw logits); in replies/ as they came, 64 a file
 
-A run that is killed goes on with the share it was at. Departures: the paper gives no interval; here they are over prompts.
+A run that is killed goes on with the share it was at, and with the answers that it lacks. Departures: the paper gives no
+interval; here they are over prompts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,11 @@ from pydantic import Field, field_validator, model_validator
 from paddock.backends.open import open_chat_model, open_scorer
 from paddock.errors import DataError
 from paddock.progress import say
-from paddock.protocols import Sampling
+from paddock.protocols import ChatModel, Sampling, Scorer
 from paddock.run_dir import StageDir, hash_of, read_json_lines, write_json_lines
 from paddock.settings import StageSettings, parse
 from paddock.stages import sft
+from paddock.stages.chunks import rows_in_chunks
 from paddock.stages.ghost_attention import unusable
 from paddock.stages.refusals import NOBODY, TELLERS, Refuses, refusal_share, tellers_to_read
 from paddock.stages.replies import probability
@@ -180,29 +183,49 @@ def answers(
     """A row a prompt: the answer of the model in the folder `model`, and both rewards; None of what could not be scored."""
     if not file.exists():
         asked = [(group, prompt) for group, some in prompts.items() for prompt in some]
-        sampling = Sampling(temperature=0, max_new_tokens=settings.max_new_tokens)
-        completions = open_chat_model(model).complete([prompt for _, prompt in asked], sampling)
+        answering = Answering(settings, model)
+        write_json_lines(
+            file, rows_in_chunks(file.parent / "replies", asked, answering.rows, f"safety-scaling {file.parent.name}")
+        )
+    return read_json_lines(file)
+
+
+@dataclass(frozen=True)
+class Answering:
+    """The model of a share, in the folder `model`, and both rewards; each is opened where it is first needed."""
+
+    settings: SafetyScalingSettings
+    model: str
+
+    @cached_property
+    def chat_model(self) -> ChatModel:
+        """The model that answers."""
+        return open_chat_model(self.model)
+
+    @cached_property
+    def rewards(self) -> dict[str, Scorer]:
+        """The reward models by domain."""
+        folders = {"helpfulness": self.settings.helpfulness_reward, "safety": self.settings.safety_reward}
+        return {domain: open_scorer(folder) for domain, folder in folders.items()}
+
+    def rows(self, asked: Sequence[tuple[str, Dialog]], _: int) -> list[dict[str, Any]]:
+        """A row for each prompt, which stands with its group."""
+        sampling = Sampling(temperature=0, max_new_tokens=self.settings.max_new_tokens)
+        completions = self.chat_model.complete([prompt for _, prompt in asked], sampling)
         texts = [some[0].text if some[0].finish_reason != "error" else "" for some in completions]
         sound = [place for place, text in enumerate(texts) if not unusable(text)]
         dialogs = [asked[place][1].with_reply(texts[place]) for place in sound]
-        scores = {
-            domain: dict(zip(sound, open_scorer(folder).score(dialogs), strict=True))
-            for domain, folder in (("helpfulness", settings.helpfulness_reward), ("safety", settings.safety_reward))
-        }
-        write_json_lines(
-            file,
-            (
-                {
-                    "id": prompt.id,
-                    "group": group,
-                    "prompt": shown(prompt),
-                    "answer": texts[place],
-                    **{f"{domain}_score": scores[domain].get(place) for domain in scores},
-                }
-                for place, (group, prompt) in enumerate(asked)
-            ),
-        )
-    return read_json_lines(file)
+        scores = {domain: dict(zip(sound, its.score(dialogs), strict=True)) for domain, its in self.rewards.items()}
+        return [
+            {
+                "id": prompt.id,
+                "group": group,
+                "prompt": shown(prompt),
+                "answer": texts[place],
+                **{f"{domain}_score": scores[domain].get(place) for domain in scores},
+            }
+            for place, (group, prompt) in enumerate(asked)
+        ]
 
 
 def figures_of(replies: Sequence[dict[str, Any]], refuses: Refuses | None) -> dict[str, Any]:
