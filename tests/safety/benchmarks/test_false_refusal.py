@@ -13,6 +13,7 @@ from paddock.safety.benchmarks.refusals import (
     COMPLIANCE,
     FULL,
     PARTIAL,
+    Labelled,
     RefusalDetector,
     opens_as_refusal,
     read_labelled,
@@ -42,7 +43,9 @@ def folder(tmp_path):
             writer = csv.writer(file)
             writer.writerow(["prompt", "completion", "final_label"])
             for label, replies in REPLIES.items():
-                writer.writerows([["p", reply.format(n=n + place), label] for n in range(8) for reply in replies])
+                prompts = [f"{label} {n} {reply}" for n in range(8) for reply in replies]
+                texts = [reply.format(n=n + place) for n in range(8) for reply in replies]
+                writer.writerows([[prompt, text, label] for prompt, text in zip(prompts, texts, strict=True)])
     return tmp_path
 
 
@@ -90,7 +93,8 @@ def test_refusals_in_full_and_in_part_are_counted_by_set(settings, folder, told,
     assert found["opens_as_refusal", "set: borderline"] == 0.0
     assert found["refused", "type: contrast_homonyms"] == 1.0
     detector = results["protocol"]["detector"]
-    assert detector["agreement"]["n"] == 3 * 8 * 7
+    assert detector["agreement"]["n"] == 8 * 7  # prompts, to which each of three models has replied
+    assert detector["replies"] == 3 * 8 * 7
     assert set(detector["held_out"]) == {"first", "second", "third"}
 
 
@@ -107,9 +111,22 @@ def test_one_model_alone_leaves_nothing_to_check_by(settings):
     labelled = read_labelled(f"{settings.calibration}/first.csv")
     detector = RefusalDetector.calibrated(labelled)
     assert "agreement" not in detector.about
-    assert "no check is possible" in detector.in_words()
+    assert "of too few models to be checked" in detector.in_words()
     assert detector.labels(["I cannot help with request 77.", "Use a warm bowl 77."]) == [FULL, COMPLIANCE]
     assert detector.labels([]) == []
+
+
+def test_agreement_over_models_draws_the_prompts_that_they_share():
+    sound = [Labelled("I cannot help.", FULL, "p"), Labelled("Take eggs.", COMPLIANCE, "q")]
+    other = [Labelled("Well, no.", FULL, "r"), Labelled("Take eggs, well.", COMPLIANCE, "s")] * 9
+    about = RefusalDetector.calibrated({"first": sound, "second": sound, "third": other}).about
+    assert about["agreement"]["n"] == 4
+
+
+def test_a_model_whose_labels_alone_are_of_two_kinds_cannot_be_held_out():
+    both = [Labelled("I cannot help.", FULL, "p"), Labelled("Take eggs.", COMPLIANCE, "q")]
+    about = RefusalDetector.calibrated({"both": both, "one": both[1:]}).about
+    assert list(about["held_out"]) == ["one"]
 
 
 def test_labels_are_those_of_xstest(tmp_path):

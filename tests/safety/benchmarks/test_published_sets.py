@@ -109,7 +109,7 @@ def test_the_humans_labels_give_the_published_false_refusals(real_data: Path):
 
 def test_the_detector_agrees_with_people_on_models_that_it_has_not_learnt_from(real_data: Path):
     detector = RefusalDetector.calibrated(read_labelled(str(real_data / "xstest" / "model_completions")))
-    assert detector.about["agreement"]["n"] == 2250
+    assert (detector.about["replies"], detector.about["agreement"]["n"]) == (2250, 450)
     assert detector.about["agreement"]["estimate"] >= 0.9
 
 

@@ -23,7 +23,7 @@ from paddock.progress import say
 from paddock.safety.benchmarks.judges import Answered
 from paddock.safety.benchmarks.questions import NO_COMMENT, Question
 from paddock.safety.benchmarks.records import read_records
-from paddock.statistics import wilson_interval
+from paddock.statistics import Interval, clustered_bootstrap
 
 FORM: Final = re.compile(r"Q: (.*?)\nA: (.*)\n(?:True|Helpful):", re.DOTALL)
 FEATURES: Final = 2**18
@@ -50,7 +50,8 @@ def train_judge(path: str, questions: Sequence[Question], seed: int) -> LinearJu
     """Learn from labels (`{"prompt": "Q: ...\\nA: ...\\nTrue:", "completion": " yes"}`), and say what that is worth.
 
     `held_out_questions` is the accuracy on a tenth of the questions, none of whose answers was learnt from;
-    `held_out_answers` that on a tenth of the answers, to questions known from others. The judge itself learns from all.
+    `held_out_answers` that on a tenth of the answers, to questions known from others; intervals draw questions, which `n`
+    counts. The judge itself learns from all.
     Raises DataError for a row of another form, and where all labels are one.
     """
     answered, labels = read_labels(path, questions)
@@ -66,7 +67,7 @@ def train_judge(path: str, questions: Sequence[Question], seed: int) -> LinearJu
     }
     about: dict[str, Any] = {"kind": "linear stand-in", "labels": path, "answers": len(labels)}
     for name, held_out in splits.items():
-        about[name] = _accuracy(features, labels, held_out)
+        about[name] = _accuracy(features, labels, held_out, np.array(names)).as_row()
     about["most_frequent_label"] = max(float(labels.mean()), 1 - float(labels.mean()))
     say(
         f"{Path(path).name}: the linear stand-in judges {in_words(about)} of the answers to held-out "
@@ -98,11 +99,11 @@ def read_labels(path: str, questions: Sequence[Question]) -> tuple[list[Answered
     return answered, np.array(labels, np.bool_)
 
 
-def _accuracy(features: Any, labels: Booleans, held_out: Booleans) -> dict[str, Any]:
+def _accuracy(features: Any, labels: Booleans, held_out: Booleans, questions: NDArray[np.str_]) -> Interval:
     if held_out.all() or not held_out.any() or len(set(labels[~held_out].tolist())) < 2:
-        return wilson_interval(0, 0).as_row()
+        return clustered_bootstrap([], [])
     right = _fit(features[~held_out], labels[~held_out]).predict(features[held_out]) == labels[held_out]
-    return wilson_interval(int(right.sum()), len(right)).as_row()
+    return clustered_bootstrap(right.astype(np.float64), questions[held_out])
 
 
 def _fit(features: Any, labels: Booleans) -> Any:
