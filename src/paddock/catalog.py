@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddock.errors import SettingsError, did_you_mean
+from paddock.errors import DataError, SettingsError, did_you_mean
 from paddock.progress import say
 from paddock.run_dir import StageDir
 from paddock.settings import StageSettings
@@ -309,9 +309,13 @@ def find_judge(settings: RedTeamSettings) -> Judge | None:
         return red_team.open_scorer_judge(settings)
 
     from paddock.miniature.red_team import votes_on
+    from paddock.miniature.requests import RISK_CATEGORIES
 
     def votes(dialog: Dialog) -> list[int]:
-        return list(votes_on(str(dialog.risk_category), dialog, settings.seed).values())
+        if dialog.risk_category not in RISK_CATEGORIES:
+            mend = f"They know {', '.join(RISK_CATEGORIES)}: let people or a reward model judge other logs"
+            raise DataError(settings.judge, f"its raters cannot judge {dialog.id}", field="risk_category", mend=mend)
+        return list(votes_on(dialog.risk_category, dialog, settings.seed).values())
 
     return lambda dialogs: [red_team.Verdict.of(votes(dialog)) for dialog in dialogs]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,8 @@ def test_the_raters_of_a_world_judge_by_the_truth(log: Path, tmp_path: Path):
         for reply in (REFUSAL, "Sneak in.")
     ]
     assert [verdict.violates for verdict in judge(asked)] == [False, True]
+    with pytest.raises(DataError, match="field 'risk_category': its raters cannot judge d7. They know illicit, hateful"):
+        judge([replace(asked[0], id="d7", risk_category="fraud")])
 
 
 def test_a_plan_counts_what_would_be_sent_again(log: Path):
