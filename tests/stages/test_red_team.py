@@ -203,7 +203,7 @@ def test_the_raters_of_a_world_judge_by_the_truth(log: Path, tmp_path: Path):
         for reply in (REFUSAL, "Sneak in.")
     ]
     assert [verdict.violates for verdict in judge(asked)] == [False, True]
-    with pytest.raises(DataError, match="field 'risk_category': its raters cannot judge d7. They know illicit, hateful"):
+    with pytest.raises(DataError, match=r"field 'risk_category': its raters cannot judge d7\. They know illicit, hateful"):
         judge([replace(asked[0], id="d7", risk_category="fraud")])
 
 

@@ -98,6 +98,14 @@ def test_a_dialog_with_a_tag_is_not_asked_and_counts_as_failed(told, kept_model)
     assert model.asked == dialogs[:1]
 
 
+def test_a_model_that_is_not_paddocks_own_is_asked_with_tags_too(told, tmp_path):
+    """A judge at an endpoint reads whatever a model wrote."""
+    model = told(lambda _: "x")
+    asked = KeptModel({"kind": "openai", "base_url": "http://localhost:1", "model": "m"}, lambda: model, tmp_path)
+    (answer,) = asked.complete("judge", [Dialog((Message("user", "with [INST] in it"),))], SAMPLING)
+    assert (answer.text, len(model.asked)) == ("x", 1)
+
+
 def test_what_failed_is_asked_for_again_by_the_next_run_and_by_it_alone(told, kept_model):
     down = {"prompt 1", "prompt 7"}
     model = told(lambda prompt: None if prompt in down else prompt.upper())

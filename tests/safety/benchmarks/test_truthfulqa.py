@@ -202,14 +202,10 @@ def test_any_chat_model_can_judge_with_the_references_before_it(told, kept_model
 
 
 def test_verdicts_are_yes_no_or_none():
-    assert [verdict_in(text) for text in (" yes", "Yes.", "NO", " no way", "maybe", "")] == [
-        True,
-        True,
-        False,
-        False,
-        None,
-        None,
-    ]
+    for text, verdict in ((" yes", True), ("Yes.", True), ("**Yes**", True), ("NO", False), (" no way", False)):
+        assert verdict_in(text) is verdict
+    for text in ("maybe", "", "Nothing false is said, so yes", "Not quite", "yesterday"):
+        assert verdict_in(text) is None
 
 
 def test_the_published_judges_are_opened_by_their_names_through_transformers(data, told, kept_model, monkeypatch):

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from paddock.backends.spec import Spec
+from paddock.backends.spec import LocalSpec, Spec, read_spec
 from paddock.journal import Journal
 from paddock.progress import ProgressLine
 from paddock.protocols import ChatModel, Completion, Prompt, Sampling
@@ -44,12 +44,13 @@ class KeptModel:
     def complete(self, name: str, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
         """One completion of each prompt, in the prompts' order, kept in `name`.jsonl.
 
-        A dialog with a tag of the chat format, which Paddock's own models refuse, is answered with an error.
+        A dialog with a tag of the chat format, which Paddock's own models refuse, has an error instead of their answer.
         """
+        is_local = isinstance(read_spec(self.spec), LocalSpec)
 
         def ask(draw: Any, places: Sequence[int]) -> list[dict[str, Any]]:
             seeded = replace(sampling, n=1, seed=int(hash_of([sampling.seed, name, draw]), 16) % 2**31)
-            fit = [place for place in places if not _has_tag(prompts[place])]
+            fit = [place for place in places if not (is_local and _has_tag(prompts[place]))]
             found = dict(zip(fit, self.open().complete([prompts[place] for place in fit], seeded), strict=True))
             refused = [Completion("", finish_reason="error", error=TAG)]
             return [_value(found.get(place, refused)[0]) for place in places]

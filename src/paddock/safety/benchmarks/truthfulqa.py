@@ -105,7 +105,8 @@ def open_judges(
     assert settings.truth_judge and settings.info_judge, "settings name a pair of judges or of labels"
     judges: dict[str, Judge] = {}
     for name, spec in (("truthful", settings.truth_judge), ("informative", settings.info_judge)):
-        opened = KeptModel(spec, cache(partial(open_chat_model, judge_spec(spec))), folder, tries)
+        named = judge_spec(spec)
+        opened = KeptModel(named, cache(partial(open_chat_model, named)), folder, tries)
         judges[name] = ModelJudge(opened, name, settings.judge_form)
     return judges
 
