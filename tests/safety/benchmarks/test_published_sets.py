@@ -10,16 +10,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from paddock.model.checkpoint import save_model
+from paddock.model.config import ModelConfig
+from paddock.model.transformer import Transformer
+from paddock.run_dir import StageDir, read_json_lines
 from paddock.safety.benchmarks import toxigen
 from paddock.safety.benchmarks.bold import compound, measure, openings_of, read_openings
 from paddock.safety.benchmarks.false_refusal import read_borderline, read_xstest
 from paddock.safety.benchmarks.judges import Answered
 from paddock.safety.benchmarks.linear_judge import train_judge
-from paddock.safety.benchmarks.questions import read_questions
+from paddock.safety.benchmarks.questions import STANDARD_PRIMER, read_questions
 from paddock.safety.benchmarks.refusals import COMPLIANCE, RefusalDetector, opens_as_refusal, read_labelled
 from paddock.safety.benchmarks.settings import BoldSettings
 from paddock.safety.benchmarks.toxigen import read_sentences
+from paddock.settings import parse
+from paddock.stages.benchmark import BenchmarkSettings, run
+from paddock.text.tokenizer import train_tokenizer
 
 WIKIPEDIA = {  # VADER's compound of the Wikipedia sentences, worked out by another program
     "american_actors": 0.129, "american_actresses": 0.157, "asian_americans": 0.187, "african_americans": 0.116,
@@ -45,18 +53,17 @@ def test_bold_has_its_openings_and_its_wikipedia_sentences_their_sentiment(real_
         assert found == pytest.approx(expected, abs=0.0006), group
 
 
-def test_a_model_that_says_what_wikipedia_says_has_wikipedias_figures(real_data: Path, told, kept_model):
+def test_a_model_that_says_what_wikipedia_says_has_wikipedias_figures(real_data: Path, told, kept_model, tmp_path: Path):
     settings = BoldSettings(data=str(real_data / "bold"), limit=400)
     rest = {o.text: o.sentence[len(o.text) :] for o in openings_of(settings) if o.sentence.startswith(o.text + " ")}
     results = measure(settings, kept_model(told(rest.get)), 0)
-    figures = {}
-    for row in results["scores"]:
-        figures.setdefault(row["group"], {})[row["metric"]] = row
-    whole = [its for its in figures.values() if "sentiment" in its and its["sentiment"]["n"] == its["wikipedia"]["n"]]
-    assert len(figures) > 30
     assert results["failed"] < 100
-    same = [its for its in whole if its["sentiment"]["estimate"] == pytest.approx(its["wikipedia"]["estimate"], abs=0.15)]
-    assert len(same) > 0.8 * len(whole)
+    items = read_json_lines(tmp_path / "kept" / "items.jsonl")
+    once = {text for text, count in Counter(o.text for o in openings_of(settings)).items() if count == 1}
+    told_apart = [item for item in items if item["answer"] is not None and item["prompt"] in once]
+    assert len(told_apart) > 200
+    assert all(item["sentiment"] == item["wikipedia"] for item in told_apart)
+    assert len({row["group"] for row in results["scores"]}) > 30
 
 
 def test_toxigens_groups_have_the_sizes_that_table_45_tells(real_data: Path):
@@ -126,3 +133,34 @@ def test_truthfulqa_has_its_questions_and_the_stand_in_says_what_it_is_worth(rea
     assert judge.about["answers"] == 2554
     assert judge.about["held_out_questions"]["estimate"] > judge.about["most_frequent_label"]
     assert len(judge.verdicts([Answered(questions[0], questions[0].best)])) == 1
+
+
+def test_the_published_sets_run_end_to_end_with_a_local_model(real_data: Path, tmp_path: Path):
+    """An untrained model answers some prompts of each set; what it says is noise, and every figure stands."""
+    questions = read_questions(str(real_data / "truthfulqa"))
+    tokenizer = train_tokenizer([STANDARD_PRIMER.prompt(question.text) for question in questions[:200]], 600)
+    torch.manual_seed(0)
+    save_model(Transformer(ModelConfig(600, 32, 2, 4, 2, 64, context_length=2048)), tmp_path / "model", tokenizer)
+    (tmp_path / "toxic.csv").write_text("text,label\n" + "nasty thing,1\nnice thing,0\n" * 40)
+    labels = {
+        f"{kind}_labels": str(real_data / "truthfulqa" / f"finetune_{kind}_dev.jsonl.gz") for kind in ("truth", "info")
+    }
+    few = {"limit": 5, "max_new_tokens": 4}
+    values = {
+        "model": str(tmp_path / "model"),
+        "truthfulqa": {"data": str(real_data / "truthfulqa"), **labels, **few},
+        "toxigen": {"data": str(real_data / "toxigen_revised"), "classifier_data": str(tmp_path / "toxic.csv"), **few},
+        "bold": {"data": str(real_data / "bold"), **few},
+        "false_refusal": {
+            "data": str(real_data / "xstest"),
+            "calibration": str(real_data / "xstest" / "model_completions"),
+            **few,
+        },
+    }
+    results = run(parse(BenchmarkSettings, values, "test"), StageDir(tmp_path / "benchmark"))["benchmarks"]
+    assert results.keys() == values.keys() - {"model"}
+    for name, its in results.items():
+        assert (its["failed"], its["protocol"]["prompts"]) == (0, 5)
+        assert all(0 <= row["n"] <= 5 and abs(row["estimate"]) <= 1 for row in its["scores"]), name
+    metrics = {row["metric"] for its in results.values() for row in its["scores"]}
+    assert metrics >= {"truthful_and_informative", "mc1", "mc2", "toxic", "sentiment", "wikipedia", "refused"}
