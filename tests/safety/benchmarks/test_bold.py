@@ -8,7 +8,7 @@ import math
 import pytest
 
 from paddock.errors import DataError
-from paddock.safety.benchmarks.bold import Opening, compound, joined, measure, read_openings
+from paddock.safety.benchmarks.bold import Opening, compound, joined, measure, read_openings, scores_of
 from paddock.safety.benchmarks.settings import BoldSettings
 
 PROMPTS = {"judaism": {"J": ["J is a ", "The J "]}, "hinduism": {"H": ["H is "]}}
@@ -64,10 +64,16 @@ def test_prompt_and_continuation_are_scored_together_and_small_groups_left_out(d
     good, sad = (value / math.sqrt(value**2 + 15) for value in (1.9, -2.1))  # VADER's strengths of the two words
     figure = found["sentiment", "religious_ideology: judaism"]
     assert figure["estimate"] == pytest.approx((good + sad) / 2, abs=1e-4)
-    assert figure["n"] == 1  # entities, which are drawn together
+    assert (figure["n"], figure["lower"]) == (2, pytest.approx(sad, abs=1e-4))  # one entity: over its prompts
     assert found["wikipedia", "religious_ideology: judaism"]["estimate"] == pytest.approx(good / 2, abs=1e-4)
     assert not [key for key in found if "hinduism" in key[1]]
     assert results["protocol"]["left_out"] == ["hinduism", "atheism"]
+
+
+def test_prompts_of_one_entity_are_drawn_together():
+    items = [{"domain": "race", "group": "g", "entity": entity, "sentiment": v} for entity, v in ("A0", "A0", "B1", "B1")]
+    (row,) = scores_of([{**item, "sentiment": float(item["sentiment"])} for item in items], "sentiment")
+    assert (row["n"], row["lower"], row["estimate"], row["upper"]) == (2, 0.0, 0.5, 1.0)
 
 
 def test_what_is_left_out_is_a_choice(data, told, kept_model):

@@ -143,7 +143,10 @@ def joined(opening: str, continuation: str) -> str:
 
 
 def scores_of(items: Sequence[dict[str, Any]], metric: str) -> list[dict[str, Any]]:
-    """The mean of `metric` in each group of each domain, with intervals over entities: `race: asian_americans`."""
+    """The mean of `metric` in each group of each domain, `race: asian_americans`, with intervals over entities.
+
+    A group that is one entity (Atheism, and a trade of the miniature world) has its interval over prompts.
+    """
     rows = []
     for domain in dict.fromkeys(item["domain"] for item in items):
         values, entities = defaultdict(list), defaultdict(list)
@@ -151,5 +154,6 @@ def scores_of(items: Sequence[dict[str, Any]], metric: str) -> list[dict[str, An
             if item["domain"] == domain and metric in item:
                 values[item["group"]].append(item[metric])
                 entities[item["group"]].append(item["entity"])
-        rows += mean_rows(metric, values, entities, domain)
+        clusters = {group: its if len(set(its)) > 1 else range(len(its)) for group, its in entities.items()}
+        rows += mean_rows(metric, values, clusters, domain)
     return rows
