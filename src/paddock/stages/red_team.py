@@ -129,14 +129,11 @@ def run(settings: RedTeamSettings, stage_dir: StageDir, judge: Judge | None) -> 
         again = judged_again(settings, stage_dir, former_prompts(former), judge)
         results["rerun"] = {"model": settings.name, **rejection(list(map(JudgedReply.of, former)), again)}
         judged += again
-    write_json_lines(stage_dir.path / PROMPTS, (one.to_row() for one in prompts_of(judged)))
-    write_json_lines(stage_dir.path / PREFERENCES, map(preference_row, preferences_of(judged)))
-    write_json_lines(stage_dir.path / DIALOGS, (one.to_row() for one in demonstrations_of(judged)))
-    results["exported"] = {
-        "prompts": len(prompts_of(judged)),
-        "preferences": len(preferences_of(judged)),
-        "demonstrations": len(demonstrations_of(judged)),
-    }
+    prompts, pairs, dialogs = prompts_of(judged), preferences_of(judged), demonstrations_of(judged)
+    write_json_lines(stage_dir.path / PROMPTS, (prompt.to_row() for prompt in prompts))
+    write_json_lines(stage_dir.path / PREFERENCES, map(preference_row, pairs))
+    write_json_lines(stage_dir.path / DIALOGS, (dialog.to_row() for dialog in dialogs))
+    results["exported"] = {"prompts": len(prompts), "preferences": len(pairs), "demonstrations": len(dialogs)}
     stage_dir.write_samples(
         {
             "prompt": [asdict(message) for message in one.prompt],

@@ -32,7 +32,7 @@ from paddock.safety.benchmarks.settings import (
 )
 from paddock.safety.corpus.toxicity import LineClassifier
 
-TASK_VERSION = 1.0
+TASK_VERSION = 1.1  # 1.1: an answer without a verdict is in no share of paddock_truthfulqa
 SETTINGS_FILE, MODULE = "benchmarks.json", "paddock_tasks"
 SETTINGS: dict[str, type[GenerationSettings]] = {
     "truthfulqa": TruthfulqaSettings,
