@@ -51,7 +51,8 @@ class KeptModel:
         def ask(draw: Any, places: Sequence[int]) -> list[dict[str, Any]]:
             seeded = replace(sampling, n=1, seed=int(hash_of([sampling.seed, name, draw]), 16) % 2**31)
             fit = [place for place in places if not (is_local and _has_tag(prompts[place]))]
-            found = dict(zip(fit, self.open().complete([prompts[place] for place in fit], seeded), strict=True))
+            answers = self.open().complete([prompts[place] for place in fit], seeded) if fit else []
+            found = dict(zip(fit, answers, strict=True))
             refused = [Completion("", finish_reason="error", error=TAG)]
             return [_value(found.get(place, refused)[0]) for place in places]
 
