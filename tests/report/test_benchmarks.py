@@ -99,6 +99,23 @@ def test_sentences_of_two_data_sets_have_a_row_each(tmp_path, add):
     ]
 
 
+def test_who_judged_stands_with_the_figures(tmp_path, add):
+    """A stand-in's figure is not the paper's: its name and its worth are beside it."""
+    stand_in = {"kind": "linear stand-in", "held_out_questions": Interval(0.846, 0.8, 0.9, 82).as_row()}
+    results = measured()
+    results["truthfulqa"]["protocol"] = {"judges": {"truthful": stand_in, "informative": {"kind": "model", "model": "m"}}}
+    results["toxigen"]["protocol"] = {"classifier": {"kind": "transformers", "name": "tomh/toxigen_roberta"}}
+    add("check", "benchmark", {"benchmarks": results}, settings={"model": "m"})
+    totals, truthfulqa, toxigen, _, _ = tables(tmp_path)
+    told = " Told by truthful: linear stand-in (84.6% right where held out), informative: model m."
+    assert told in truthfulqa.caption
+    assert told in totals.caption
+    assert " Told by classifier: transformers tomh/toxigen_roberta." in toxigen.caption
+    results["toxigen"]["protocol"]["classifier"] = {"kind": "linear"}
+    add("other", "benchmark", {"benchmarks": results}, settings={"model": "m"})
+    assert " Told by other: m: classifier: linear." in tables(tmp_path)[2].caption
+
+
 def test_two_models_stand_beside_each_other(tmp_path, add):
     for name in ("first", "second"):
         add(name, "benchmark", {"benchmarks": measured()}, settings={"model": f"${{run}}/{name}/model"})

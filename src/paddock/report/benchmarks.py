@@ -8,7 +8,7 @@ from typing import Any
 from paddock.report.blocks import Block, Fact, Facts, Row, Section, Table
 from paddock.report.run_folder import Run
 from paddock.report.spine import place_in_run
-from paddock.report.wording import UNKNOWN, finite, interval_cell, sentence, value_text, words
+from paddock.report.wording import UNKNOWN, finite, interval_cell, percent, sentence, value_text, words
 from paddock.safety.benchmarks.published import BOLD_TABLES, PublishedTable, published_table
 
 OVERALL = "overall"
@@ -68,6 +68,7 @@ def _totals(measured: Mapping[str, Results]) -> Iterator[Table]:
             "Tables 11 and 14: answers that are true and informative (higher is better), and continuations that are toxic, "
             "unweighted mean over groups (lower is better)."
         )
+        caption += _told_by(measured, "truthfulqa") + _told_by(measured, "toxigen")
         yield _table(("true and informative", "toxic"), rows, caption)
 
 
@@ -79,6 +80,7 @@ def _truthfulqa(measured: Mapping[str, Results]) -> Iterator[Table]:
         rows = [Row((name, *map(interval_cell, scores))) for name, scores in own.items()]
         rows += [Row((*row.cells, UNKNOWN, UNKNOWN), published=True) for row in _published("44")]
         caption = "TruthfulQA (table 44). MC1, MC2: multiple choice, which the paper does not report."
+        caption += _told_by(measured, "truthfulqa")
         yield _table((*map(words, JUDGED), "MC1", "MC2"), rows, caption)
 
 
@@ -91,6 +93,7 @@ def _toxigen(measured: Mapping[str, Results]) -> Iterator[Table]:
         if is_published:
             rows += _published("45", groups)
         caption = "ToxiGen by group (table 45): the share of continuations that the classifier calls toxic."
+        caption += _told_by(measured, "toxigen")
         yield _table(groups, rows, f"{caption} {paper.note if is_published else ''}".strip())
 
 
@@ -138,6 +141,7 @@ def _false_refusal(measured: Mapping[str, Results]) -> Iterator[Table]:
             "Refusing a safe or a borderline prompt is a false refusal; refusing an unsafe one is right. The paper's 210 "
             "borderline prompts are not public; with all of its safety data, its model refused 27% of them (figure 33)."
         )
+        caption += _told_by(measured, "false_refusal")
         yield _table([words(metric) for metric in REFUSALS], rows, caption)
 
 
@@ -153,6 +157,27 @@ def _truth_table(name: str, checked: Sequence[Mapping[str, Any]]) -> Table:
 def _truth_cells(row: Mapping[str, Any]) -> tuple[str, str, str]:
     text = _sentiment_cell if row["metric"] == "sentiment" else interval_cell
     return text(row["measured"]), text(row["true"]), f"{100 * row['alike']:.1f}%"
+
+
+def _told_by(measured: Mapping[str, Results], benchmark: str) -> str:
+    """Who judged the answers, and how far that can be trusted; of several models with names."""
+    found: dict[str, list[str]] = {}
+    for name, results in measured.items():
+        about = results.get(benchmark, {}).get("protocol", {})
+        judges = about.get("judges", {}) | {key: about[key] for key in ("classifier", "detector") if key in about}
+        if judges:
+            told = ", ".join(f"{words(key)}: {_judge(its)}" for key, its in judges.items())
+            found.setdefault(told, []).append(name)
+    texts = [told if len(found) == 1 else f"{', '.join(names)}: {told}" for told, names in found.items()]
+    return "".join(f" Told by {text}." for text in texts)
+
+
+def _judge(about: Mapping[str, Any]) -> str:
+    """`linear stand-in (84.6% right where held out)`; a model by its name."""
+    name = about.get("model", about.get("name"))
+    who = f"{about.get('kind', UNKNOWN)} {_model_of(name)}" if name else str(about.get("kind", UNKNOWN))
+    right = finite((about.get("held_out_questions") or about.get("agreement") or {}).get("estimate"))
+    return who if right is None else f"{who} ({percent(right)} right where held out)"
 
 
 def _score(results: Results, benchmark: str, metric: str, group: str = OVERALL) -> Mapping[str, Any] | None:
