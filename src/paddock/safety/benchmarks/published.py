@@ -40,7 +40,6 @@ class PublishedTable:
 def published_table(number: str) -> PublishedTable:
     """The paper's table of that number."""
     table = json.loads(PUBLISHED_FILE.read_bytes())["tables"][number]
-    note = table.get("note", "")
-    if "lacking" in table:
-        note = f"Not here: {table['lacking']}."
-    return PublishedTable(number, table["title"], table["unit"], tuple(table["columns"]), table["rows"], note)
+    return PublishedTable(
+        number, table["title"], table["unit"], tuple(table["columns"]), table["rows"], table.get("note", "")
+    )
