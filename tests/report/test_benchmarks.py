@@ -107,7 +107,7 @@ def test_who_judged_stands_with_the_figures(tmp_path, add):
     results["toxigen"]["protocol"] = {"classifier": {"kind": "transformers", "name": "tomh/toxigen_roberta"}}
     add("check", "benchmark", {"benchmarks": results}, settings={"model": "m"})
     totals, truthfulqa, toxigen, _, _ = tables(tmp_path)
-    told = " Told by truthful: linear stand-in (84.6% right where held out), informative: model m."
+    told = " Told by informative: model m, truthful: linear stand-in (84.6% right where held out)."
     assert told in truthfulqa.caption
     assert told in totals.caption
     assert " Told by classifier: transformers tomh/toxigen_roberta." in toxigen.caption
