@@ -120,7 +120,7 @@ def _lines(path: str, span: Span | None) -> Iterator[bytes]:
 
 def _json_lines(path: str, span: Span | None) -> Iterator[tuple[int, Row | RowError]]:
     for number, line in enumerate(_lines(path, span), start=1):
-        if line.strip():
+        if line and not line.isspace():
             yield number, _parse(line)
 
 

@@ -165,9 +165,11 @@ def test_batches_are_bounded_and_hold_every_document(write_shard: Callable[..., 
     assert [len(part.texts) for part in read_batches(path, "text")] == [5, 5, 5, 5, 1]
 
 
-@pytest.mark.parametrize("texts", [[], [""], ["", "ö", ""]])
+@pytest.mark.parametrize("texts", [[], [""], ["", "ö", ""], ["a" * 64], ["a" * 65]])
 def test_a_batch_is_one_buffer_of_utf_8(texts: list[str]):
     data, offsets = Batch(texts, Counter()).buffers
+    assert len(data) % 64 == 0
+    assert not data[offsets[-1] :].any()
     assert [data[b:e].tobytes().decode() for b, e in pairwise(offsets)] == texts
 
 

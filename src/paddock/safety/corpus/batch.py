@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from paddock.text.spans import Span
 
 BATCH_CHARACTERS = 4_000_000
 BATCH_DOCUMENTS = 20_000
+PADDING = 64
+HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -26,18 +29,24 @@ class Batch:
     skipped: Counter[str]
 
     @cached_property
+    def encoded(self) -> list[bytes]:
+        """The texts as UTF-8."""
+        return [text.encode() for text in self.texts]
+
+    @cached_property
     def buffers(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The texts as UTF-8 in one buffer, shape (bytes,), and where each begins and the last ends, (documents + 1,): the
-        layout of a string column of Arrow, and made faster than Arrow makes one of a list."""
-        encoded = [text.encode() for text in self.texts]
-        starts = np.zeros(len(encoded) + 1, np.int64)
-        np.cumsum([len(text) for text in encoded], out=starts[1:])
-        return np.frombuffer(b"".join(encoded), np.uint8), starts
+        layout of a string column of Arrow, and made faster than Arrow makes one of a list. As there, the buffer is padded
+        to whole blocks of 64 bytes; one more of zeros ends it, so that a kernel may look ahead."""
+        starts = np.zeros(len(self.encoded) + 1, np.int64)
+        np.cumsum([len(text) for text in self.encoded], out=starts[1:])
+        padding = b"\0" * (PADDING + -int(starts[-1]) % PADDING)
+        return np.frombuffer(b"".join([*self.encoded, padding]), np.uint8), starts
 
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
         """A 64-bit hash of each text, shape (documents,): what is sampled and what is a duplicate goes by it."""
-        digests = b"".join(blake2b(text.encode(), digest_size=8).digest() for text in self.texts)
+        digests = b"".join(blake2b(text, digest_size=8).digest() for text in self.encoded)
         return np.frombuffer(digests, np.uint64)
 
 
@@ -57,9 +66,9 @@ def read_batches(path: str, field: str, span: Span | None = None) -> Iterator[Ba
         texts.append(text)
         characters += len(text)
         if characters >= BATCH_CHARACTERS or len(texts) == BATCH_DOCUMENTS:
-            yield Batch(texts, skipped)
+            yield _encodable(texts, skipped)
             texts, skipped, characters = [], Counter(), 0
-    yield Batch(texts, skipped)
+    yield _encodable(texts, skipped)
 
 
 def _text(row: Row | RowError, field: str) -> str | RowError:
@@ -68,9 +77,15 @@ def _text(row: Row | RowError, field: str) -> str | RowError:
     text = row.get(field)
     if not isinstance(text, str):
         return RowError(f"no text under {field!r}")
-    if not text.isascii():  # half a surrogate pair, which JSON can write and UTF-8 cannot
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return RowError("a lone surrogate")
     return text
+
+
+def _encodable(texts: list[str], skipped: Counter[str]) -> Batch:
+    """The batch of all texts but those with half a surrogate pair, which JSON can write and UTF-8 cannot."""
+    batch = Batch(texts, skipped)
+    try:
+        _ = batch.encoded
+    except UnicodeEncodeError:
+        sound = [text for text in texts if not HALF_PAIR.search(text)]
+        return Batch(sound, skipped + Counter({"a lone surrogate": len(texts) - len(sound)}))
+    return batch

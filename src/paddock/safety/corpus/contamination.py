@@ -50,11 +50,11 @@ class Benchmarks:
 
     def mark(self, documents: Tokens, longest: NDArray[np.int32]) -> None:
         """Raise `longest` (tokens,) to the longest match with `documents` that covers each token of the samples."""
-        from paddock.safety.corpus import kernels
+        from paddock.safety.corpus.contamination_kernel import mark_matches
 
         lengths = np.diff(self.offsets)
         begins, ends = np.repeat(self.offsets[:-1], lengths), np.repeat(self.offsets[1:], lengths)
-        kernels.mark_matches(*documents, self.tokens, begins, ends, self.heads, self.links, MISMATCHES, longest)
+        mark_matches(*documents, self.tokens, begins, ends, self.heads, self.links, MISMATCHES, longest)
 
     def nothing(self) -> NDArray[np.int32]:
         """The longest matches before any document was read: none."""
@@ -78,7 +78,7 @@ def read_benchmarks(paths: Sequence[str], tokenizer: Tokenizer | None) -> Benchm
 
     Raises DataError for a row without text or with a score that is no number, EmptyDataError for a file without samples.
     """
-    from paddock.safety.corpus import kernels
+    from paddock.safety.corpus.contamination_kernel import link_seeds
 
     texts: list[str] = []
     scores: list[float] = []
@@ -100,7 +100,7 @@ def read_benchmarks(paths: Sequence[str], tokenizer: Tokenizer | None) -> Benchm
     tokens, offsets = tokens_of(Batch(texts, Counter()), tokenizer)
     heads = np.full(2 ** max(10, int(2 * len(tokens)).bit_length()), -1, np.int64)
     links = np.full(len(tokens), -1, np.int64)
-    kernels.link_seeds(tokens, offsets, heads, links)
+    link_seeds(tokens, offsets, heads, links)
     names = tuple(Path(path).name for path in paths)
     return Benchmarks(names, tuple(bounds), np.array(scores), tokens, offsets, heads, links)
 

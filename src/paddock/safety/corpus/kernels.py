@@ -1,14 +1,19 @@
-"""The loops over bytes and tokens, compiled by numba: nothing else in this folder imports it.
+"""The loops over the bytes of documents, compiled by numba. The machine code is kept beside this file (or in the user's
+cache), so that only the first run of a version compiles.
 
-The machine code is kept beside this file (or in the user's cache), so that only the first run of a version compiles.
+Text is taken 64 bytes at a time: what each byte is comes out as bits of a 64-bit number, so that words are found with a few
+operations for all of them, and a branch is taken only where a word could begin a term. Of a word only its first eight
+letters or digits matter there: one number, its key.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
@@ -17,15 +22,85 @@ Ints = NDArray[np.int64]
 OTHER: Final = 0
 LETTER: Final = 1
 DIGIT: Final = 2
+WIDE: Final = 3  # a byte of a character beyond ASCII
 CLUSTER_GAP: Final = 3  # bytes at most between the digit runs of one number, such as ") " in a telephone number
 NUMBER_DIGITS: Final = 7
 NUMBER_RUNS: Final = 4
-WIDE: Final = 3  # a byte of a character beyond ASCII
 SPACE: Final = 32
 HYPHEN: Final = 45
-SEED_TOKENS: Final = 10  # a match begins with so many equal tokens (paper, A.6)
+BLOCK: Final = 64  # bytes taken at a time; a buffer ends with as many that belong to no document
+SLOT_BITS: Final = 14
+SPREAD: Final = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: spreads keys over slots (Knuth, vol. 3, 6.4)
+
+# Eight bytes in one number: a byte's high bit is its mark.
+HIGH_BITS: Final = np.uint64(0x8080808080808080)
+LOW_BITS: Final = np.uint64(0x7F7F7F7F7F7F7F7F)
+LOWER_CASE: Final = np.uint64(0x2020202020202020)
+FROM_A: Final = np.uint64(0x1F1F1F1F1F1F1F1F)  # what lifts "a" to the high bit, and so on
+BEHIND_Z: Final = np.uint64(0x0505050505050505)
+FROM_0: Final = np.uint64(0x5050505050505050)
+BEHIND_9: Final = np.uint64(0x4646464646464646)
+TOGETHER: Final = np.uint64(0x0102040810204080)  # a product with it gathers eight marks in its highest byte
+ONE: Final = np.uint64(1)
+ALL: Final = np.uint64(2**64 - 1)
 
 compiled = numba.njit(cache=True, nogil=True, boundscheck=False)
+
+
+def _trailing_zeros(_: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return numba.int64(numba.uint64), generate
+
+
+def _population_count(_: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return numba.int64(numba.uint64), generate
+
+
+_lowest_bit: Any = intrinsic(_trailing_zeros)  # the processor's instruction: the number of the lowest bit that is set
+_bits_set: Any = intrinsic(_population_count)  # how many bits are set
+
+
+@compiled
+def _letters_of(eight: np.uint64) -> np.uint64:
+    """The marks of the ASCII letters among eight bytes."""
+    lower = (eight | LOWER_CASE) & LOW_BITS
+    return (lower + FROM_A) & ~(lower + BEHIND_Z) & ~eight & HIGH_BITS
+
+
+@compiled
+def _digits_of(eight: np.uint64) -> np.uint64:
+    """The marks of the ASCII digits among eight bytes."""
+    low = eight & LOW_BITS
+    return (low + FROM_0) & ~(low + BEHIND_9) & ~eight & HIGH_BITS
+
+
+@compiled
+def _gathered(marks: np.uint64) -> np.uint64:
+    """The marks of eight bytes as the lowest eight bits."""
+    return ((marks >> np.uint64(7)) * TOGETHER) >> np.uint64(56)
+
+
+@compiled
+def _key_of_run(eights: NDArray[np.uint64], begin: int, end: int, is_digit: bool) -> np.uint64:
+    """The key of the run that begins at a byte: its ASCII letters or digits, up to the eighth, in lower case."""
+    shift = np.uint64((begin & 7) * 8)
+    eight = eights[begin >> 3] >> shift | eights[(begin >> 3) + 1] << (np.uint64(56) - shift) << np.uint64(8)
+    if end - begin < 8:
+        eight &= (ONE << np.uint64(8 * (end - begin))) - ONE
+    others = ~(_digits_of(eight) if is_digit else _letters_of(eight)) & HIGH_BITS
+    key: np.uint64 = (eight | LOWER_CASE) & (((others & (~others + ONE)) >> np.uint64(7)) - ONE)
+    return key
+
+
+@compiled
+def slot_of(key: np.uint64) -> np.uint64:
+    """The slot that a key falls in."""
+    return (key * np.uint64(SPREAD)) >> np.uint64(64 - SLOT_BITS)
 
 
 @compiled
@@ -72,7 +147,7 @@ def _end_of_match(
 
 
 @compiled
-def count_terms(  # noqa: PLR0912, PLR0915 (one loop: a function for a part of it costs two thirds of the speed)
+def count_terms(  # noqa: PLR0912, PLR0915 (one loop, whose parts share a dozen counters)
     data: Bytes,
     offsets: Ints,
     counted: NDArray[np.bool_],
@@ -91,73 +166,84 @@ def count_terms(  # noqa: PLR0912, PLR0915 (one loop: a function for a part of i
     """One pass over documents: which groups of terms each holds (bits), its words, whether a long number stands in it (seven
     digits or four runs of digits close together), and how many documents hold each term.
 
-    Document d is `data[offsets[d]:offsets[d + 1]]`, UTF-8; terms are looked for where `counted[d]`. A word is a run of
-    letters or a run of digits; each is hashed, and only where `slots` knows the hash are the terms that begin so compared.
-    `longest_only` takes the longest term at a place and goes on behind it.
+    Document d is `data[offsets[d]:offsets[d + 1]]`, UTF-8, of a buffer as `Batch.buffers` has it; terms are looked for where
+    `counted[d]`. A word is a run of letters or a run of digits; only where `slots` knows its key are the terms that begin so
+    compared. `longest_only` takes the longest term at a place and goes on behind it.
     """
-    documents, mask = len(offsets) - 1, np.uint64(len(slots) - 1)
+    documents, eights = len(offsets) - 1, data.view(np.uint64)
     groups = np.zeros(documents, np.uint64)
     words = np.zeros(documents, np.int64)
     has_number = np.zeros(documents, np.bool_)
     term_documents = np.zeros(len(term_groups), np.int64)
     last_seen = np.full(len(term_groups), -1, np.int64)
     for document in range(documents):
-        place, end = offsets[document], offsets[document + 1]
-        found, word_count, free_from, searched = np.uint64(0), 0, place, counted[document]
-        cluster_end, cluster_digits, cluster_runs = place - CLUSTER_GAP - 1, 0, 0
-        while place < end:
-            kind = classes[data[place]]
-            if kind == OTHER:
-                place += 1
-                continue
-            if kind == WIDE:
-                packed = _class_at(data, place, end, classes, is_wide_letter)
-                if packed & 3 == OTHER:
-                    place += packed >> 2
-                    continue
-                kind = np.uint8(LETTER)
-            begin, hashed = place, np.uint64(0)
-            while place < end:
-                byte = data[place]
-                here = classes[byte]
-                if here == kind:
-                    hashed = (hashed << np.uint64(5)) + hashed ^ np.uint64(fold[byte])
-                    place += 1
-                elif here == WIDE and kind == LETTER:
-                    packed = _class_at(data, place, end, classes, is_wide_letter)
-                    if packed & 3 == OTHER:
-                        break
-                    for _ in range(packed >> 2):
-                        hashed = (hashed << np.uint64(5)) + hashed ^ np.uint64(data[place])
+        first, end = offsets[document], offsets[document + 1]
+        found, word_count, free_from, searched = np.uint64(0), 0, first, counted[document]
+        letter_before, digit_before = np.uint64(0), np.uint64(0)
+        cluster_end, cluster_digits, cluster_runs = first - CLUSTER_GAP - 1, 0, 0
+        for block in range(first & ~(BLOCK - 1), end, BLOCK):
+            letters, digits, wide = np.uint64(0), np.uint64(0), np.uint64(0)
+            for part in range(8):
+                eight, shift = eights[(block >> 3) + part], np.uint64(8 * part)
+                letters |= _gathered(_letters_of(eight)) << shift
+                digits |= _gathered(_digits_of(eight)) << shift
+                wide |= _gathered(eight & HIGH_BITS) << shift
+            inside = ALL
+            if block < first:
+                inside <<= np.uint64(first - block)
+            if block + BLOCK > end:
+                inside &= ALL >> np.uint64(block + BLOCK - end)
+            letters, digits, wide = letters & inside, digits & inside, wide & inside
+            while wide:
+                place = lead = block + _lowest_bit(wide)
+                while data[lead] & 0xC0 == 0x80:  # a character that began in the block before
+                    lead -= 1
+                packed = _class_at(data, lead, end, classes, is_wide_letter)
+                character = ((ONE << np.uint64(lead + (packed >> 2) - place)) - ONE) << np.uint64(place - block)
+                if packed & 3 == LETTER:
+                    letters |= character & inside
+                wide &= ~character
+            starts = letters & ~(letters << ONE | letter_before) | digits & ~(digits << ONE | digit_before)
+            letter_before, digit_before = letters >> np.uint64(63), digits >> np.uint64(63)
+            word_count += _bits_set(starts)
+            while starts:
+                begin = block + _lowest_bit(starts)
+                starts &= starts - ONE
+                is_digit = digits >> np.uint64(begin - block) & ONE != 0
+                if is_digit:
+                    place = begin
+                    while place < end and classes[data[place]] == DIGIT:
                         place += 1
-                else:
-                    break
-            word_count += 1
-            if kind == DIGIT:
-                if begin - cluster_end > CLUSTER_GAP:
-                    cluster_digits, cluster_runs = 0, 0
-                cluster_digits, cluster_runs, cluster_end = cluster_digits + place - begin, cluster_runs + 1, place
-                if cluster_digits >= NUMBER_DIGITS or cluster_runs >= NUMBER_RUNS:
-                    has_number[document] = True
-            slot = slots[(hashed ^ hashed >> np.uint64(13)) & mask]
-            if slot < 0 or not searched or begin < free_from:
-                continue
-            longest, longest_term = begin, -1
-            for term in range(firsts[slot], firsts[slot + 1]):
-                first, last, exact = term_offsets[term], term_offsets[term + 1], term_exact[term]
-                stop = _end_of_match(data, begin, end, term_bytes, first, last, fold, exact, loose_hyphens)
-                if (stop <= longest and longest_only) or stop < 0 or _cuts_a_run(data, stop, end, classes, is_wide_letter):
+                    if begin - cluster_end > CLUSTER_GAP:
+                        cluster_digits, cluster_runs = 0, 0
+                    cluster_digits, cluster_runs, cluster_end = cluster_digits + place - begin, cluster_runs + 1, place
+                    if cluster_digits >= NUMBER_DIGITS or cluster_runs >= NUMBER_RUNS:
+                        has_number[document] = True
+                slot = slots[slot_of(_key_of_run(eights, begin, end, is_digit))]
+                if slot < 0 or not searched or begin < free_from:
                     continue
-                if longest_only:
-                    longest, longest_term, free_from = stop, term, stop
-                elif last_seen[term] != document:
-                    last_seen[term] = document
-                    term_documents[term] += 1
-                    found |= term_groups[term]
-            if longest_term >= 0 and last_seen[longest_term] != document:
-                last_seen[longest_term] = document
-                term_documents[longest_term] += 1
-                found |= term_groups[longest_term]
+                longest, longest_term = begin, -1
+                for term in range(firsts[slot], firsts[slot + 1]):
+                    if last_seen[term] == document and not longest_only:
+                        continue
+                    begins, ends, exact = term_offsets[term], term_offsets[term + 1], term_exact[term]
+                    stop = _end_of_match(data, begin, end, term_bytes, begins, ends, fold, exact, loose_hyphens)
+                    if (
+                        stop < 0
+                        or (longest_only and stop <= longest)
+                        or _cuts_a_run(data, stop, end, classes, is_wide_letter)
+                    ):
+                        continue
+                    if longest_only:
+                        longest, longest_term, free_from = stop, term, stop
+                    else:
+                        last_seen[term] = document
+                        term_documents[term] += 1
+                        found |= term_groups[term]
+                if longest_term >= 0 and last_seen[longest_term] != document:
+                    last_seen[longest_term] = document
+                    term_documents[longest_term] += 1
+                    found |= term_groups[longest_term]
         groups[document], words[document] = found, word_count
     return groups, words, has_number, term_documents
 
@@ -199,75 +285,3 @@ def word_hashes(data: Bytes, offsets: Ints, classes: Bytes, is_wide_letter: Byte
             count += 1
         starts[document + 1] = count
     return hashes[:count], starts
-
-
-@compiled
-def seed_hash(tokens: Ints, place: int) -> np.uint64:
-    """A hash of the ten tokens from `place` on."""
-    hashed = np.uint64(0)
-    for ahead in range(SEED_TOKENS):
-        hashed = (hashed + np.uint64(tokens[place + ahead])) * np.uint64(0x9E3779B97F4A7C15)
-        hashed ^= hashed >> np.uint64(29)
-    return hashed
-
-
-@compiled
-def link_seeds(tokens: Ints, offsets: Ints, heads: Ints, links: Ints) -> None:
-    """Fill the table of all runs of ten tokens within a sample: `heads[hash]` is the last place, `links[place]` the next."""
-    mask = np.uint64(len(heads) - 1)
-    for sample in range(len(offsets) - 1):
-        for place in range(offsets[sample], offsets[sample + 1] - SEED_TOKENS + 1):
-            slot = seed_hash(tokens, place) & mask
-            links[place] = heads[slot]
-            heads[slot] = place
-
-
-@compiled
-def mark_matches(
-    tokens: Ints,
-    offsets: Ints,
-    sample_tokens: Ints,
-    sample_begins: Ints,
-    sample_ends: Ints,
-    heads: Ints,
-    links: Ints,
-    budget: int,
-    longest: NDArray[np.int32],
-) -> None:
-    """Raise `longest[t]` to the length of the longest match with a document that covers token t of the samples.
-
-    A match begins with ten equal tokens, goes on token by token with at most `budget` mismatches, and ends on an equal one.
-    `sample_begins[t]` and `sample_ends[t]` bound the sample of token t.
-    """
-    mask = np.uint64(len(heads) - 1)
-    for document in range(len(offsets) - 1):
-        first, end = offsets[document], offsets[document + 1]
-        for place in range(first, end - SEED_TOKENS + 1):
-            start = heads[seed_hash(tokens, place) & mask]
-            while start >= 0:
-                if _begins_a_match(tokens, place, first, sample_tokens, start, sample_begins[start]):
-                    last, mismatches, ahead = 0, 0, 0
-                    while place + ahead < end and start + ahead < sample_ends[start]:
-                        if tokens[place + ahead] == sample_tokens[start + ahead]:
-                            last = ahead
-                        else:
-                            mismatches += 1
-                            if mismatches > budget:
-                                break
-                        ahead += 1
-                    for covered in range(start, start + last + 1):
-                        longest[covered] = max(longest[covered], last + 1)
-                start = links[start]
-
-
-@compiled
-def _begins_a_match(tokens: Ints, place: int, first: int, sample: Ints, start: int, sample_first: int) -> bool:
-    """Whether ten tokens are equal from here on, and those before them differ: else an earlier, longer match covers it."""
-    if place > first and start > sample_first and tokens[place - 1] == sample[start - 1]:
-        return False
-    for ahead in range(SEED_TOKENS):  # numba compiles no generator within all()
-        if tokens[place + ahead] != sample[start + ahead]:
-            break
-    else:
-        return True
-    return False

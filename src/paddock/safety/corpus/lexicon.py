@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,8 +18,7 @@ from numpy.typing import NDArray
 
 from paddock.safety.corpus.batch import Batch
 
-SLOTS = 2**13
-MASK = 2**64 - 1
+KEY_BYTES = 8
 Overlap = Literal["all", "longest"]
 Hyphens = Literal["as written", "or space"]
 
@@ -43,7 +43,7 @@ class Found(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """Terms in order of the hash of their first word: `slots[hash]` is a number k, terms `firsts[k]` to `firsts[k + 1]`.
+    """Terms in order of the slot of their first word: `slots[slot]` is a number k, terms `firsts[k]` to `firsts[k + 1]`.
 
     Term t, numbered `order[t]` by the user, is `text[offsets[t]:offsets[t + 1]]`.
     """
@@ -96,16 +96,18 @@ class Lexicon:
 
     @cached_property
     def _tables(self) -> Tables:
+        from paddock.safety.corpus import kernels
+
         encoded = [(term.text if term.exact else _lower(term.text)).encode() for term in self.terms]
-        hashes = [slot_of(_first_word(_lower(term.text))) for term in self.terms]
-        order = sorted(range(len(self.terms)), key=hashes.__getitem__)
-        used = sorted(set(hashes))
-        slots = np.full(SLOTS, -1, np.int16)
+        found = [slot_of(_first_word(_lower(term.text))) for term in self.terms]
+        order = sorted(range(len(self.terms)), key=found.__getitem__)
+        used = sorted(set(found))
+        slots = np.full(2**kernels.SLOT_BITS, -1, np.int16)
         slots[used] = np.arange(len(used))
         return Tables(
             np.array(order, np.int64),
             slots,
-            np.searchsorted([hashes[place] for place in order], [*used, SLOTS]).astype(np.int64),
+            np.searchsorted([found[place] for place in order], [*used, len(slots)]).astype(np.int64),
             np.frombuffer(b"".join(encoded[place] for place in order) + b"\0", np.uint8),  # never empty
             np.cumsum([0, *(len(encoded[place]) for place in order)]).astype(np.int64),
             np.array([self.terms[place].groups for place in order], np.uint64),
@@ -113,12 +115,12 @@ class Lexicon:
         )
 
 
-def slot_of(word: str) -> int:
-    """The slot of a word's hash, as the kernel works it out."""
-    hashed = 0
-    for byte in word.encode():
-        hashed = ((hashed << 5) + hashed & MASK) ^ byte
-    return (hashed ^ hashed >> 13) & (SLOTS - 1)
+def slot_of(run: str) -> int:
+    """The slot of a run of letters or digits in lower case, as the kernel works it out from its first bytes of ASCII."""
+    from paddock.safety.corpus import kernels
+
+    first = "".join(takewhile(str.isascii, run))[:KEY_BYTES]
+    return int(kernels.slot_of(np.uint64(int.from_bytes(first.encode(), "little"))))
 
 
 @cache

@@ -310,7 +310,7 @@ def _file(folder: Path, part: Part) -> Path:
 def _save(folder: Path, part: Part, tally: Tally) -> None:
     file = _file(folder, part)
     if tally.hashes:
-        atomic_write(file.with_suffix(".hashes"), b"".join(found.tobytes() for found in tally.hashes))
+        atomic_write(file.with_suffix(".hashes"), np.sort(np.concatenate(tally.hashes)).tobytes())
     if tally.longest is not None:
         np.save(file.with_suffix(".matches.npy"), tally.longest)
     atomic_write(file, to_json({"shard": part.shard, "span": part.span, "counts": tally.counts, "error": tally.error}))
