@@ -27,7 +27,7 @@ from paddock.text.constraints import CONSTRAINT_KINDS
 
 UNSEEN_IN_WORLD = ("begin_word",)  # a kind of system message that no training of the world shows
 
-WORLD_VERSION = 4
+WORLD_VERSION = 5
 """Raised with every change that alters a file of the world; docs/miniature.md logs what each version changed."""
 
 
@@ -57,7 +57,7 @@ class WorldSettings(StageSettings):
     system_turns: int = Field(20, ge=2, description="requests in each of them")
     ghost_prompts: int = Field(1_000, ge=1, description="dialogs under a system message that Ghost Attention samples")
     held_out_ghost: int = Field(48, ge=1, description="held-out ones of each group: values known, values new, a kind unseen")
-    ghost_turns: int = Field(28, ge=2, description="requests in each held-out one, more than fit the recipe's context")
+    ghost_turns: int = Field(28, ge=2, description="requests in each of both, more than fit the recipe's context")
     held_out_share: float = Field(
         0.12, gt=0, lt=1, description="share of all payloads that no question of training asks about"
     )
@@ -204,7 +204,7 @@ def _files(world: World, settings: WorldSettings) -> dict[str, Iterator[dict[str
             )
         ),
         "ghost_prompts_train": prompts(
-            system_prompts(rng("ghost train"), world, settings.ghost_prompts, settings.system_turns, False, "train-ghost")
+            system_prompts(rng("ghost train"), world, settings.ghost_prompts, settings.ghost_turns, False, "train-ghost")
         ),
         "ghost_held_out": _ghost_held_out(rng("ghost held out"), world, settings),
     }
