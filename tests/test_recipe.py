@@ -194,6 +194,7 @@ def test_two_processes_cannot_share_a_run(recipe_file: Path, tmp_path: Path):
         (("stage: tokenizer", "stage: tokeniser"), r'"tokeniser" is not a stage.*Did you mean "tokenizer"'),
         (("seed: 3", "seed: three"), "seed is 'three', and must be a whole number"),
         (("stages:", "steps:"), 'unknown key "steps"'),
+        (("seed: 3", "seed: 3\nresult: tokeniser"), r'result is .*must name the stage.*Did you mean "tokenizer"'),
         (("  second:", "  ../second:"), "a stage's name becomes a folder"),
     ],
 )

@@ -38,7 +38,7 @@ from paddock.settings import StageSettings, assign, parse, read_yaml
 if TYPE_CHECKING:
     from paddock.train.parallel import Ranks
 
-RECIPE_KEYS = ("name", "seed", "inputs", "stages")
+RECIPE_KEYS = ("name", "seed", "inputs", "stages", "result")
 RECIPE_FILE = "recipe.json"
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
@@ -132,7 +132,10 @@ def build_recipe(content: Mapping[str, Any], out: Path, where: str) -> Recipe:
         step = _build_step(str(name), raw or {}, References(known, f"{where}: stage {name}"), seed=seed, out=out)
         steps.append(step)
         known = {**known, step.name: str(step.folder.path)}
-    source = {"name": content.get("name", out.name), "seed": seed, "inputs": inputs, "stages": stages}
+    if (result := content.get("result")) is not None and result not in stages:
+        problem = f"{where}: result is {result!r}, and must name the stage whose model stands for the run."
+        raise SettingsError(problem + did_you_mean(str(result), stages))
+    source = {"name": content.get("name", out.name), "seed": seed, "inputs": inputs, "stages": stages, "result": result}
     return Recipe(str(source["name"]), tuple(steps), source)
 
 

@@ -1,6 +1,7 @@
 """Each section of the page, from the files of a run."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -247,6 +248,23 @@ def test_headline_prefers_the_truth_to_a_proxy(run):
 
 def test_a_run_without_a_model_has_nothing_to_chat_with(bare):
     assert headline(bare).chat is None
+
+
+def test_headline_is_of_the_runs_result_where_a_recipe_names_one(run):
+    """A stage after it has other scores."""
+    graded, later = ({"scores": [score("helpfulness", "overall", 0.4, value, 0.9, n=50)]} for value in (0.6, 0.8))
+    add_results(run, "evaluate-sft", graded)
+    read = add_results(run, "evaluate-later", later)
+    settings = {"evaluate-sft": {"model": "${run}/sft/model"}}
+    of_sft = tuple(replace(stage, settings=settings.get(stage.name, {})) for stage in read.stages)
+    assert headline(replace(read, stages=of_sft)).figures[0].value == "80.0%"
+    assert headline(replace(read, stages=of_sft, result="sft")).figures[0].value == "60.0%"
+
+
+def test_nobody_chats_with_a_reward_model(run):
+    read = read_run(run)
+    reward = replace(next(stage for stage in read.stages if stage.name == "sft"), name="reward-helpfulness", kind="reward")
+    assert headline(replace(read, stages=(*read.stages, reward))).chat == f"paddock chat {run}/sft/model"
 
 
 def test_the_chat_command_can_be_pasted_whatever_the_folder_is_called(run):

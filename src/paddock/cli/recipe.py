@@ -38,10 +38,12 @@ def run(
     if as_json:
         print(json.dumps(results, ensure_ascii=False))
         return
+    from paddock.report.headline import chat_command
+    from paddock.report.run_folder import read_run
+
     print(f"report  {folder / 'report.html'}")
-    models = [step.folder.model for step in read.steps if step.folder.model.is_dir()]
-    if models:
-        print(f"chat    paddock chat {models[-1]}")
+    if chat := chat_command(read_run(folder)):
+        print(f"chat    {chat}")
 
 
 def status(run: RunFolder, as_json: AsJson = False) -> None:

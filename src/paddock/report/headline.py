@@ -18,7 +18,7 @@ SCORES_SHOWN = 2
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The top of the page. `chat` is the command that talks with the newest model, None where there is none yet."""
+    """The top of the page. `chat` is the command that talks with the run's model, None where there is none yet."""
 
     title: str
     state: str
@@ -27,9 +27,9 @@ class Headline:
 
 
 def headline(run: Run) -> Headline:
-    """The few figures that matter most, of the newest stages: scores, a loss, and what they cost."""
+    """The few figures that matter most, of the run's result or else of the newest stages: scores, a loss, what they cost."""
     figures = (*_scores(run)[:SCORES_SHOWN], *_losses(run)[:1], *_costs(run))
-    return Headline(run.name, _state(run), figures, _chat(run))
+    return Headline(run.name, _state(run), figures, chat_command(run))
 
 
 def _state(run: Run) -> str:
@@ -41,8 +41,10 @@ def _state(run: Run) -> str:
 
 
 def _scores(run: Run) -> list[HeadlineFigure]:
-    """Of the last stage that has scores, those of metrics as wholes; a proxy's only where there are no others."""
-    stages = sorted(run.stages, key=lambda stage: stage.kind not in TOLD_IN_TABLES)
+    """Of the last stage that scores the run's result, those of metrics as wholes; a proxy's only where nothing else is."""
+    model = f"${{run}}/{run.result}/model"
+    ranks = {stage.name: (stage.settings.get("model") == model, stage.kind not in TOLD_IN_TABLES) for stage in run.stages}
+    stages = sorted(run.stages, key=lambda stage: ranks[stage.name])
     scored = [wholes for stage in stages if (wholes := [score for score in scores_of(stage) if not score.group])]
     return [
         HeadlineFigure(score.value, sentence(score.metric), f"{score.interval}, n {score.count}")
@@ -51,10 +53,10 @@ def _scores(run: Run) -> list[HeadlineFigure]:
 
 
 def _losses(run: Run) -> list[HeadlineFigure]:
-    """Validation losses, of the last stage first."""
+    """Validation losses, of the run's result first, then of the last stage."""
     losses = [
         (stage.name, loss)
-        for stage in run.stages
+        for stage in sorted(run.stages, key=lambda stage: stage.name == run.result)
         if (loss := finite(stage.results.get("validation_loss"))) is not None and "pairs" not in stage.results
     ]
     return [HeadlineFigure(f"{loss:.3f}", f"Loss of {name}", "nats a token, validation") for name, loss in reversed(losses)]
@@ -74,6 +76,10 @@ def _costs(run: Run) -> list[HeadlineFigure]:
     return figures
 
 
-def _chat(run: Run) -> str | None:
-    models = [stage.name for stage in run.stages if stage.state == "complete" and stage.model_hash]
+def chat_command(run: Run) -> str | None:
+    """The command that talks with the model of the run's result, or else of its last stage that left one."""
+    models = [
+        stage.name for stage in run.stages if stage.state == "complete" and stage.model_hash and stage.kind != "reward"
+    ]
+    models += [run.result] if run.result in models else []
     return f"paddock chat {shlex.quote(str(run.folder / models[-1] / 'model'))}" if models else None

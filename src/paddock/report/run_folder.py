@@ -53,11 +53,12 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its folder and its stages in order."""
+    """A run: its folder and its stages in order; `result` names the stage whose model stands for it, if a recipe does."""
 
     folder: Path
     name: str
     stages: tuple[StageRecord, ...]
+    result: str | None = None
 
 
 def read_run(folder: Path) -> Run:
@@ -68,7 +69,7 @@ def read_run(folder: Path) -> Run:
     stages = tuple(_stages(folder, recipe))
     if not stages:
         raise PaddockError(f"{folder} holds no run: there is neither a recipe.json nor a stage's settings.json in it")
-    return Run(folder, str(recipe.get("name", folder.resolve().name)), stages)
+    return Run(folder, str(recipe.get("name", folder.resolve().name)), stages, recipe.get("result"))
 
 
 def _stages(folder: Path, recipe: dict[str, Any]) -> Iterator[StageRecord]:
