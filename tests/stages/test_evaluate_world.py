@@ -119,6 +119,11 @@ def test_a_folder_without_replies_is_named(tmp_path: Path):
         plan(settings)
 
 
+def test_a_coefficient_without_replies_to_choose_from_is_refused():
+    with pytest.raises(SettingsError, match="kl_coef weighs the replies of best_of"):
+        parse(EvaluateWorldSettings, {"model": "m", "data": "w", "kl_coef": 0.1}, "evaluate-world")
+
+
 @pytest.mark.parametrize("given", [{}, {"model": "m", "replies": "r"}])
 def test_either_a_model_or_replies_must_be_given(given: dict[str, str]):
     with pytest.raises(SettingsError, match="give one of model and replies"):

@@ -57,6 +57,8 @@ class EvaluateWorldSettings(StageSettings):
             raise ValueError("either a model is graded or replies are: give one of model and replies")
         if (self.best_of > 1) != (self.helpfulness_reward is not None):
             raise ValueError("best_of chooses by helpfulness_reward: give both or neither")
+        if self.kl_coef and self.best_of == 1:
+            raise ValueError("kl_coef weighs the replies of best_of: a single one has nothing to be weighed against")
         return self
 
     def inputs(self) -> list[str]:
