@@ -51,6 +51,28 @@ def test_a_run_leaves_the_documented_files(recipe_file: Path, tmp_path: Path):
     assert (out / "report.html").is_file()
 
 
+def test_a_report_shows_what_was_done_before_a_stage_failed(recipe_file: Path, tmp_path: Path, monkeypatch):
+    def fail(*_):
+        raise PaddockError("the second stage fails")
+
+    out, done = tmp_path / "run", []
+    monkeypatch.setattr("paddock.recipe.run_step", lambda step, ranks: done.append(step) or {} if not done else fail())
+    recipe_file.write_text(recipe_file.read_text() + "  again: {stage: tokenizer, data: [nothing.txt], vocab_size: 300}\n")
+    with pytest.raises(PaddockError, match="second stage"):
+        run(recipe_file, out)
+    assert (out / "report.html").is_file()
+
+
+def test_a_report_is_drawn_once_for_stages_that_take_no_time(recipe_file: Path, tmp_path: Path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("paddock.report.page.write_report", drawn.append)
+    run(recipe_file, tmp_path / "run")
+    assert drawn == [tmp_path / "run"]
+    monkeypatch.setattr("paddock.recipe.SECONDS_BETWEEN_REPORTS", -1.0)
+    run(recipe_file, tmp_path / "run")
+    assert len(drawn) == 1 + len(read_recipe(recipe_file).steps)
+
+
 def test_a_complete_stage_is_skipped_and_left_as_it_is(recipe_file: Path, tmp_path: Path, capsys):
     out = tmp_path / "run"
     run(recipe_file, out)

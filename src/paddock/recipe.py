@@ -22,7 +22,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 RECIPE_KEYS = ("name", "seed", "inputs", "stages", "result")
 RECIPE_FILE = "recipe.json"
+SECONDS_BETWEEN_REPORTS = 60.0
 REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 State = Literal["complete", "unfinished", "not started", "changed"]
@@ -182,21 +183,43 @@ def _build_step(name: str, raw: Any, references: References, *, seed: int, out: 
 
 
 def run_recipe(recipe: Recipe, out: Path) -> dict[str, Any]:
-    """Bring every stage of the run in `out` to its end, and draw the report after each. Returns the results by stage."""
-    from paddock.report.page import write_report
-
+    """Bring every stage of the run in `out` to its end, and draw the report as they end. Returns the results by stage."""
     results: dict[str, Any] = {}
     with joined() as ranks, held(out, ranks):
         if is_first(ranks):
             # The order of the stages is part of a recipe: keys stay as they are.
             atomic_write(out / RECIPE_FILE, json.dumps(recipe.source, indent=2))
-        for step in recipe.steps:
-            if is_first(ranks):
-                discard_if_changed(step)
-            results[step.name] = run_step(step, ranks)
-            if is_first(ranks):
-                write_report(out)
+        with drawn_report(out, is_first(ranks)) as stage_ended:
+            for step in recipe.steps:
+                if is_first(ranks):
+                    discard_if_changed(step)
+                results[step.name] = run_step(step, ranks)
+                stage_ended()
     return results
+
+
+@contextmanager
+def drawn_report(out: Path, active: bool) -> Iterator[Callable[[], None]]:
+    """What to call when a stage has ended: it draws the report once a minute. The end, or an error, draws what is new since.
+
+    The report of a long recipe takes seconds to draw, and many of its stages take no longer.
+    """
+    from paddock.report.page import write_report
+
+    drawn, stale = time.monotonic(), False
+
+    def stage_ended() -> None:
+        nonlocal drawn, stale
+        stale = active
+        if active and time.monotonic() - drawn > SECONDS_BETWEEN_REPORTS:
+            write_report(out)
+            drawn, stale = time.monotonic(), False
+
+    try:
+        yield stage_ended
+    finally:
+        if stale:
+            write_report(out)
 
 
 def run_step(step: Step, ranks: Ranks | None = None) -> dict[str, Any]:
