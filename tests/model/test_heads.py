@@ -123,6 +123,14 @@ def test_a_reward_model_starts_with_the_chat_models_trunk_and_a_head_of_the_righ
     assert fresh_head(dim=4096, seed=0).std().item() == pytest.approx(1 / math.sqrt(4097), rel=0.05)
 
 
+def test_sequences_that_are_the_same_are_read_once():
+    scorer, read = LocalScorer(reward_model(), tokenizer=None), []
+    scorer.model.embedding.register_forward_hook(lambda _, inputs, __: read.append(inputs[0].numel()))
+    alone = scorer.score_ids([SEQUENCES[0]])
+    assert scorer.score_ids([SEQUENCES[0]] * 5) == alone * 5
+    assert read == [len(SEQUENCES[0])] * 2
+
+
 def test_a_value_model_of_a_chat_model_begins_at_zero(chat_folder):
     ids = torch.tensor([SEQUENCES[1]])
     assert torch.equal(value_model_from(chat_folder).build()(ids), torch.zeros(1, 7))

@@ -39,8 +39,14 @@ class LocalScorer:
     def score_ids(self, sequences: Sequence[Sequence[int]]) -> list[float]:
         """The score at the last id of each sequence of 1 to `context_length` ids, such as a policy sampled them.
 
-        Sequences that begin alike, as replies to one prompt do, share a row, and their beginning is read once.
+        Sequences that are the same, as a sure policy's replies to one prompt are, are read once; and those that begin alike
+        share a row, and their beginning is read once.
         """
+        places = {ids: place for place, ids in enumerate(dict.fromkeys(map(tuple, sequences)))}
+        scores = self._score_each(list(places))
+        return [scores[places[tuple(ids)]] for ids in sequences]
+
+    def _score_each(self, sequences: Sequence[Sequence[int]]) -> list[float]:
         scores = [0.0] * len(sequences)
         longest = max(SHARED_ROW, 2 * max(map(len, sequences), default=0))
         longest = min(longest, self.model.config.context_length)
