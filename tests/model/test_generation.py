@@ -64,7 +64,7 @@ def test_cached_logits_equal_the_whole_forward_for_unequal_rows(kv_heads):
     ids = torch.randint(0, 89, (4, 30), generator=torch.Generator().manual_seed(0))
     cache, held = Cache(model, 4, 40), torch.tensor(lengths)
     padded = torch.where(torch.arange(11) < held[:, None], ids[:, :11], 0)
-    logits = prefill(model, cache, padded, held, first_row=0, copies=1)
+    logits = prefill(model, cache, padded, held, first_row=0)
     for step in range(15):
         for row, length in enumerate(held.tolist()):
             torch.testing.assert_close(logits[row], model(ids[row : row + 1, :length])[0, -1], atol=1e-4, rtol=0)
@@ -91,6 +91,35 @@ def test_completions_do_not_depend_on_the_batch(rows):
         assert [c.finish_reason for c in left] == [c.finish_reason for c in right]
         for one, other in zip(left, right, strict=True):
             assert one.log_probs == pytest.approx(other.log_probs, abs=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.15, 1.0])
+def test_samples_share_a_row_for_as_long_as_they_are_the_same(monkeypatch, temperature):
+    model, sampling = network(), Sampling(n=6, temperature=temperature, max_new_tokens=12, seed=2)
+    decoded, plain = [], generation.decode
+    monkeypatch.setattr(generation, "decode", lambda *args: decoded.append(len(args[2])) or plain(*args))
+    completions = generate(model, prompts(), sampling, END)
+    shared_rows = sum(decoded)
+    beginnings = {
+        (number, c.token_ids[:made])
+        for number, samples in enumerate(completions)
+        for c in samples
+        for made in range(1, len(c.token_ids))
+    }
+    assert shared_rows == len(beginnings)  # each is read once, and the last id of a completion never
+    decoded.clear()
+    alone = generate(model, prompts(), sampling, END, rows=1)  # requests of one sample, which share nothing
+    assert shared_rows < sum(decoded)
+    for left, right in zip(completions, alone, strict=True):
+        assert [c.token_ids for c in left] == [c.token_ids for c in right]
+
+
+def test_as_many_samples_as_the_cache_can_hold_may_part(monkeypatch):
+    model, sampling = network(), Sampling(n=12, temperature=5.0, max_new_tokens=6, seed=2)
+    most, plain = [], generation.decode
+    monkeypatch.setattr(generation, "decode", lambda *args: most.append(len(args[2])) or plain(*args))
+    generate(model, prompts() * 4, sampling, END, rows=3)
+    assert 3 < max(most) <= 3 * generation.SAMPLES_A_ROW
 
 
 def test_seeds_repeat_and_differ():

@@ -127,20 +127,20 @@ def _pack(layer: nn.Module, rows: int) -> Layer:
     return lambda x: multiply(x, packed, None, "none", [], "")
 
 
-def prefill(model: Transformer, cache: Cache, token_ids: Tensor, lengths: Tensor, first_row: int, copies: int) -> Tensor:
+def prefill(model: Transformer, cache: Cache, token_ids: Tensor, lengths: Tensor, first_row: int) -> Tensor:
     """Read prompts token_ids (M, T), padded at the end with any id, of `lengths` (M,); return the logits after each, (M, V).
 
-    Each prompt's keys and values fill `copies` rows of the cache, from `first_row` on. What padding leaves behind stands at
+    Each prompt's keys and values fill a row of the cache, from `first_row` on. What padding leaves behind stands at
     positions that no token sees before it is overwritten.
     """
     length = token_ids.shape[1]
     cos, sin = model.cos[:length], model.sin[:length]
-    rows = slice(first_row, first_row + len(token_ids) * copies)
+    rows = slice(first_row, first_row + len(token_ids))
     x = model.embedding(token_ids)
     for layer, block in enumerate(blocks_of(model)):
         query, key, value = block.attention.heads(block.attention.qkv(block.attention_norm(x)), cos, sin)
-        cache.keys[layer][rows, :, :length] = key.transpose(1, 2).repeat_interleave(copies, dim=0)
-        cache.values[layer][rows, :, :length] = value.transpose(1, 2).repeat_interleave(copies, dim=0)
+        cache.keys[layer][rows, :, :length] = key.transpose(1, 2)
+        cache.values[layer][rows, :, :length] = value.transpose(1, 2)
         x = x + block.attention.output(attend(query, key, value))
         x = x + block.feed_forward(block.feed_forward_norm(x))
     last = x[torch.arange(len(x), device=x.device), lengths - 1]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from paddock.text.dialog import Dialog
 from paddock.text.tokenizer import Tokenizer
 
 TOKENS_AT_A_TIME = 4096  # of prompts read, or of texts scored, in one pass
+SAMPLES_A_ROW = 4  # about how many share a row: as many more are under way as rows are aimed at
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +40,69 @@ class Generated:
 
 
 class _Request(NamedTuple):
-    """Some samples of one prompt, which are read once and decoded side by side."""
+    """Some samples of one prompt, which are read once and share a row for as long as they are the same."""
 
     prompt: int
     first_sample: int
     samples: int
 
 
+class _Sample(NamedTuple):
+    """A completion on its way: the prompt and its number among the prompt's samples, and its random numbers, one a token."""
+
+    prompt: int
+    number: int
+    uniform: list[float]
+
+
 class _Rows:
-    """What is known of each row being decoded; the first `len(owners)` rows are in use. R rows, N new tokens at most."""
+    """What is known of each row being decoded; the first `len(samples)` rows are in use. R rows, N new tokens at most.
+
+    A row belongs to all samples of a prompt whose ids are the same so far. Where they choose different tokens, it forks.
+    """
 
     def __init__(self, rows: int, most_new: int, device: torch.device) -> None:
-        self.owners: list[tuple[int, int]] = []  # the prompt and the sample that each row belongs to
+        self.samples: list[list[_Sample]] = []  # of each row
         self.last = torch.zeros(rows, dtype=torch.int64, device=device)  # the token not yet read
         self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)  # tokens in the cache
         self.made = torch.zeros(rows, dtype=torch.int64, device=device)  # tokens sampled
         self.limits = torch.zeros(rows, dtype=torch.int64, device=device)
-        self.uniform = torch.zeros(rows, most_new, device=device)
         self.token_ids = torch.zeros(rows, most_new, dtype=torch.int64, device=device)
         self.log_probs = torch.zeros(rows, most_new, device=device)
 
-    def move(self, source: Tensor, target: Tensor) -> None:
+    def copy(self, source: Tensor, target: Tensor) -> None:
         """Copy rows `source` (M,) onto rows `target` (M,)."""
-        for tensor in (self.last, self.lengths, self.made, self.limits, self.uniform, self.token_ids, self.log_probs):
+        for tensor in (self.last, self.lengths, self.made, self.limits, self.token_ids, self.log_probs):
             tensor[target] = tensor[source]
 
-    def sample(self, rows: slice, logits: Tensor, sampling: Sampling, vocabulary: int | None) -> None:
-        """Choose the next token of each of `rows` and note it."""
-        place = self.made[rows, None]
-        tokens, log_probs = choose(logits, self.uniform[rows].gather(1, place)[:, 0], sampling, vocabulary)
-        self.token_ids[rows].scatter_(1, place, tokens[:, None])
-        self.log_probs[rows].scatter_(1, place, log_probs[:, None])
-        self.last[rows] = tokens
-        self.made[rows] += 1
+    def uniform(self, first: int) -> Tensor:
+        """The next random number of each sample of the rows from `first` on, (B, most samples of a row)."""
+        rows = self.samples[first:]
+        numbers = np.zeros((len(rows), max(map(len, rows))), np.float32)
+        for row, (samples, made) in enumerate(zip(rows, self.made[first : len(self.samples)].tolist(), strict=True)):
+            numbers[row, : len(samples)] = [sample.uniform[made] for sample in samples]
+        return torch.from_numpy(numbers).to(self.last.device)
+
+    def fork(self, first: int, tokens: list[list[int]]) -> tuple[list[int], list[int]]:
+        """Give samples of the rows from `first` on whose next `tokens` differ from their row's first one rows of their own.
+
+        Returns, of each row from `first` on and then of each new one, the row that it comes from and the place of one of its
+        samples there. What the rows hold is the caller's to copy.
+        """
+        sources, places = [], []
+        forks: list[tuple[int, int, list[_Sample]]] = []
+        for row, (samples, chosen) in enumerate(zip(self.samples[first:], tokens, strict=True), start=first):
+            by_token: dict[int, list[int]] = {}
+            for place in range(len(samples)):
+                by_token.setdefault(chosen[place], []).append(place)
+            (kept, *_), *others = by_token.values()
+            sources.append(row)
+            places.append(kept)
+            forks += [(row, other[0], [samples[place] for place in other]) for other in others]
+            if others:
+                self.samples[row] = [sample for place, sample in enumerate(samples) if chosen[place] == chosen[kept]]
+        self.samples += [samples for _, _, samples in forks]
+        return [*sources, *(row for row, _, _ in forks)], [*places, *(place for _, place, _ in forks)]
 
 
 @torch.inference_mode()
@@ -99,8 +131,8 @@ def generate(
     if not prompts:
         return results
     decoder = _Decoder(model, prompts, limits, sampling, end_id, is_finished, rows, vocabulary)
-    for (prompt, _), generated in sorted(decoder.run(), key=lambda owned: owned[0]):
-        results[prompt].append(generated)
+    for sample, generated in sorted(decoder.run(), key=lambda owned: owned[0][:2]):
+        results[sample.prompt].append(generated)
     return results
 
 
@@ -125,63 +157,93 @@ class _Decoder:
         config, width = model.config, model.embedding.weight.element_size()
         row_bytes = 2 * config.n_layers * config.n_kv_heads * config.head_dim * positions * width
         most_rows, cache_bytes = bounds_of(self.device)
-        self.capacity = max(1, min(rows or most_rows, len(prompts) * sampling.n, cache_bytes // row_bytes))
+        affordable = max(1, min(len(prompts) * sampling.n, cache_bytes // row_bytes))
+        self.rows_aimed_at = min(rows or most_rows, affordable)
+        self.capacity = min(self.rows_aimed_at * SAMPLES_A_ROW, affordable)  # rows, should all samples differ at once
         self.cache = Cache(model, self.capacity, positions)
         self.rows = _Rows(self.capacity, max(limits), self.device)
-        self.network: DecodingNetwork = lay_out(model, self.capacity)
+        self.network: DecodingNetwork = lay_out(model, self.rows_aimed_at)
         # Prompts of like length stand side by side, so that little of the attention is spent on empty columns.
         order = sorted(range(len(prompts)), key=lambda prompt: -len(prompts[prompt]))
         self.queue = deque(
-            _Request(prompt, first, min(self.capacity, sampling.n - first))
+            _Request(prompt, first, min(self.rows_aimed_at, sampling.n - first))
             for prompt in order
-            for first in range(0, sampling.n, self.capacity)
+            for first in range(0, sampling.n, self.rows_aimed_at)
         )
 
-    def run(self) -> Iterator[tuple[tuple[int, int], Generated]]:
-        """Every completion, with the prompt and the sample it belongs to, as it finishes."""
+    def run(self) -> Iterator[tuple[_Sample, Generated]]:
+        """Every completion as it finishes."""
         rows = self.rows
-        while self.queue or rows.owners:
-            free = self.capacity - len(rows.owners)
-            if self.queue and free >= max(self.queue[0].samples, self.capacity // 4):
+        while self.queue or rows.samples:
+            if self.queue and self.room() >= max(1, self.rows_aimed_at // 4 // self.queue[0].samples):
                 self.admit()
             else:
-                used = slice(len(rows.owners))
+                used = slice(len(rows.samples))
                 logits = decode(self.network, self.cache, rows.last[used], rows.lengths[used], self.longest)
                 rows.lengths[used] += 1
                 self.longest += 1
-                rows.sample(used, logits, self.sampling, self.vocabulary)
+                self.sample(0, logits)
             yield from self.collect()
 
+    def room(self) -> int:
+        """How many prompts of as many samples as the next can be admitted: each takes a row, and in the end one a sample."""
+        under_way = sum(map(len, self.rows.samples))
+        spare = (self.capacity - under_way) // self.queue[0].samples
+        return min(spare, self.rows_aimed_at - len(self.rows.samples))
+
     def admit(self) -> None:
-        """Read prompts from the queue into free rows, and sample the first token of each."""
-        rows, first_row = self.rows, len(self.rows.owners)
-        copies = self.queue[0].samples
+        """Read prompts from the queue into free rows, and sample the first token of their samples."""
+        rows, first_row = self.rows, len(self.rows.samples)
+        samples, room = self.queue[0].samples, self.room()
         requests: list[_Request] = []
-        while self.queue and self.queue[0].samples == copies:
+        while self.queue and self.queue[0].samples == samples and len(requests) < room:
             longest = len(self.prompts[(requests or self.queue)[0].prompt])
-            if first_row + (len(requests) + 1) * copies > self.capacity:
-                break
             if requests and (len(requests) + 1) * longest > TOKENS_AT_A_TIME:
                 break
             requests.append(self.queue.popleft())
         prompts = [self.prompts[request.prompt] for request in requests]
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=self.device)
-        logits = prefill(self.model, self.cache, pad(prompts, self.device), lengths, first_row, copies)
-        rows.owners += [(r.prompt, sample) for r in requests for sample in range(r.first_sample, r.first_sample + copies)]
-        new = slice(first_row, len(rows.owners))
-        rows.lengths[new] = lengths.repeat_interleave(copies)
-        rows.limits[new] = torch.tensor([self.limits[prompt] for prompt, _ in rows.owners[new]], device=self.device)
+        logits = prefill(self.model, self.cache, pad(prompts, self.device), lengths, first_row)
+        rows.samples += [self.samples_of(request) for request in requests]
+        new = slice(first_row, len(rows.samples))
+        rows.lengths[new] = lengths
+        rows.limits[new] = torch.tensor([self.limits[request.prompt] for request in requests], device=self.device)
         rows.made[new] = 0
-        if self.sampling.temperature > 0:
-            for row, (prompt, sample) in enumerate(rows.owners[new], start=first_row):
-                numbers = uniform_numbers(self.sampling.seed, prompt, sample, self.limits[prompt])
-                rows.uniform[row, : len(numbers)] = numbers
-        rows.sample(new, logits.repeat_interleave(copies, dim=0), self.sampling, self.vocabulary)
-        self.longest = int(rows.lengths[: len(rows.owners)].max())
+        self.longest = int(rows.lengths[: len(rows.samples)].max())
+        self.sample(first_row, logits)
 
-    def collect(self) -> Iterator[tuple[tuple[int, int], Generated]]:
+    def samples_of(self, request: _Request) -> list[_Sample]:
+        """The samples of a request, with their random numbers; greedy ones need none."""
+        numbers = range(request.first_sample, request.first_sample + request.samples)
+        limit, seed = self.limits[request.prompt], self.sampling.seed
+        if self.sampling.temperature == 0:
+            return [_Sample(request.prompt, number, [0.0] * limit) for number in numbers]
+        return [
+            _Sample(request.prompt, number, uniform_numbers(seed, request.prompt, number, limit).tolist())
+            for number in numbers
+        ]
+
+    def sample(self, first: int, logits: Tensor) -> None:
+        """Choose the next token of every sample of the rows from `first` on, and note it; rows fork where samples part."""
+        rows = self.rows
+        tokens, log_probs = choose(logits, rows.uniform(first), self.sampling, self.vocabulary)
+        before = len(rows.samples)
+        sources, places = rows.fork(first, tokens.tolist())
+        source, place = (torch.tensor(numbers, device=self.device) for numbers in (sources, places))
+        if len(rows.samples) > before:
+            forked, new = source[before - first :], torch.arange(before, len(rows.samples), device=self.device)
+            rows.copy(forked, new)
+            self.cache.move(forked, new, self.longest)
+        used = slice(first, len(rows.samples))
+        made = rows.made[used, None]
+        rows.last[used] = tokens[source - first, place]
+        rows.token_ids[used].scatter_(1, made, rows.last[used, None])
+        rows.log_probs[used].scatter_(1, made, log_probs[source - first, place][:, None])
+        rows.made[used] += 1
+
+    def collect(self) -> Iterator[tuple[_Sample, Generated]]:
         """Take finished rows out, and close the gaps with the last rows in use."""
-        rows, used = self.rows, len(self.rows.owners)
+        rows, used = self.rows, len(self.rows.samples)
         full = rows.made[:used] >= rows.limits[:used]
         ended = torch.zeros_like(full) if self.end_id is None else rows.last[:used] == self.end_id
         if self.is_finished is not None:
@@ -192,24 +254,22 @@ class _Decoder:
             return
         for row in done:
             made = int(rows.made[row])
-            yield (
-                rows.owners[row],
-                Generated(
-                    token_ids=tuple(rows.token_ids[row, :made].tolist()),
-                    log_probs=tuple(rows.log_probs[row, :made].tolist()),
-                    finish_reason="stop" if ended[row] else "length",
-                ),
+            generated = Generated(
+                token_ids=tuple(rows.token_ids[row, :made].tolist()),
+                log_probs=tuple(rows.log_probs[row, :made].tolist()),
+                finish_reason="stop" if ended[row] else "length",
             )
+            yield from ((sample, generated) for sample in rows.samples[row])
         left = used - len(done)
         gaps = [row for row in done if row < left]
         movers = [row for row in range(left, used) if row not in set(done)]
         if gaps:
             source, target = (torch.tensor(rows_, device=self.device) for rows_ in (movers, gaps))
-            rows.move(source, target)
+            rows.copy(source, target)
             self.cache.move(source, target, self.longest)
             for mover, gap in zip(movers, gaps, strict=True):
-                rows.owners[gap] = rows.owners[mover]
-        del rows.owners[left:]
+                rows.samples[gap] = rows.samples[mover]
+        del rows.samples[left:]
         if left:
             self.longest = int(rows.lengths[:left].max())
 
@@ -235,7 +295,7 @@ def stream(
     network = lay_out(model, 1)
     uniform = uniform_numbers(sampling.seed, 0, 0, limit).to(device)
     length = torch.tensor([len(prompt)], device=device)
-    logits = prefill(model, cache, torch.tensor([list(prompt)], device=device), length, first_row=0, copies=1)
+    logits = prefill(model, cache, torch.tensor([list(prompt)], device=device), length, first_row=0)
     for made in range(limit):
         token, _ = choose(logits, uniform[made : made + 1], sampling, vocabulary)
         yield int(token)

@@ -2,7 +2,7 @@
 
 A row's random numbers come from a counter-based generator keyed by seed, prompt and sample, one uniform number a token, and
 pick a token by the inverse of the cumulative distribution. So a completion does not depend on the batch that it stood in,
-and a step costs one number a row instead of one a logit.
+and a step costs one number a sample instead of one a logit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def uniform_numbers(seed: int, prompt: int, sample: int, count: int) -> Tensor:
 
 
 def choose(logits: Tensor, uniform: Tensor, sampling: Sampling, vocabulary: int | None = None) -> tuple[Tensor, Tensor]:
-    """The next token of each row and its log-probability: logits (B, V) float32, uniform (B,) -> (B,) int64, (B,) float32.
+    """The next token of each sample and its log-probability: logits (B, V) float32, uniform (B,) or (B, N), for N samples of
+    each row, in [0, 1) -> tokens int64 and log-probabilities float32 of the shape of `uniform`.
 
     Tokens are below `vocabulary`, how many ids the tokenizer has; None: it has all V. The log-probability is that of
     softmax(logits / temperature) over all V, before anything cuts the distribution: what training at that temperature works
@@ -32,16 +33,22 @@ def choose(logits: Tensor, uniform: Tensor, sampling: Sampling, vocabulary: int 
     finite.
     """
     if sampling.temperature == 0:
-        all_log_probs, tokens = logits.log_softmax(dim=-1), logits[:, :vocabulary].argmax(dim=-1)
+        all_log_probs, best = logits.log_softmax(dim=-1), logits[:, :vocabulary].argmax(dim=-1)
         check_finite(all_log_probs)
-        return tokens, all_log_probs.gather(-1, tokens[:, None])[:, 0]
+        tokens = best.view(-1, *[1] * (uniform.ndim - 1)).expand(uniform.shape)
+        return tokens, picked(all_log_probs, tokens)
     scaled = logits / sampling.temperature
     probabilities = torch.softmax(scaled[:, :vocabulary], dim=-1)
     check_finite(probabilities)
     tokens = inverse_cumulative(truncate(probabilities, sampling.top_k, sampling.top_p), uniform)
     if probabilities.shape == scaled.shape:
-        return tokens, probabilities.gather(-1, tokens[:, None])[:, 0].log()
-    return tokens, scaled.log_softmax(dim=-1).gather(-1, tokens[:, None])[:, 0]
+        return tokens, picked(probabilities, tokens).log()
+    return tokens, picked(scaled.log_softmax(dim=-1), tokens)
+
+
+def picked(values: Tensor, tokens: Tensor) -> Tensor:
+    """What `values` (B, V) holds for `tokens` (B,) or (B, N), in their shape."""
+    return values.gather(-1, tokens.view(len(values), -1)).view(tokens.shape)
 
 
 def check_finite(distributions: Tensor) -> None:
@@ -80,8 +87,12 @@ def nucleus_threshold(probabilities: Tensor, top_p: float) -> Tensor:
 
 
 def inverse_cumulative(weights: Tensor, uniform: Tensor) -> Tensor:
-    """The token at which the cumulative weights pass `uniform` of their sum; a token of weight 0 is never chosen."""
+    """The tokens at which the cumulative weights (B, V) pass `uniform`, (B,) or (B, N), of their sum, in its shape.
+
+    A token of weight 0 is never chosen.
+    """
     cumulative = weights.cumsum(dim=-1)
     total = cumulative[:, -1:]
     below_total = torch.nextafter(total, torch.zeros_like(total))
-    return torch.searchsorted(cumulative, torch.minimum(uniform[:, None] * total, below_total), right=True)[:, 0]
+    wanted = torch.minimum(uniform.view(len(weights), -1) * total, below_total)
+    return torch.searchsorted(cumulative, wanted, right=True).view(uniform.shape)
