@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -183,3 +185,17 @@ def test_every_rating_counts_where_no_majority_is_wanted():
 def test_judgements_of_several_pairs_have_no_one_share():
     with pytest.raises(ValueError, match="there are 2"):
         win_rates([Judgement("p", "win", "x", "y"), Judgement("p", "win", "x", "z")])
+
+
+def test_turns_of_one_conversation_are_one_trial():
+    """Ten conversations of four turns each, all turns alike: as if each had one turn."""
+    outcomes = ["win"] * 7 + ["loss"] * 3
+    turns = [
+        Judgement(f"{n}.{turn}", outcome, conversation=f"c{n}") for n, outcome in enumerate(outcomes) for turn in range(4)
+    ]
+    found, once = win_rates(by_majority(turns)), win_rates(judged(outcomes))
+    assert (found.win, found.sign_p) == (once.win, once.sign_p)
+    assert (found.prompts, found.win.wilson.n) == (40, 10)
+    others = [replace(turn, first="B", second="C") for turn in turns]
+    alone = [replace(one, conversation=None) for one in (*turns, *others)]
+    assert compare([*turns, *others]).strengths.se[0] > 1.5 * compare(alone).strengths.se[0]

@@ -103,6 +103,11 @@ def test_judgements_carry_models_groups_and_prompts(tmp_path):
     assert [dict(j.groups)["category"] for j in found] == ["talk", "talk", None]
 
 
+def test_a_column_of_conversations_is_no_rater_and_says_what_is_independent(tmp_path):
+    found = judgements(table_of(tmp_path, "item,conversation,r1\np1,c,a\np2,c,b\np3,,a\n"), Layout())
+    assert [(one.prompt, one.cluster) for one in found] == [("p1", "c"), ("p2", "c"), ("p3", "p3")]
+
+
 def test_judgements_are_read_from_a_wide_table_too(tmp_path):
     found = judgements(table_of(tmp_path, "item,r1,r2,r3\np1,1,4,\np2,2,tie,b\n"), Layout())
     assert [(j.prompt, j.outcome) for j in found] == [

@@ -127,6 +127,15 @@ def test_the_table_of_verdicts_gives_compare_the_same_figures(values, tmp_path):
     assert again["pairs"] == results["pairs"]
 
 
+def test_prompts_that_begin_alike_are_one_conversation_in_figures_and_in_the_table(values, tmp_path):
+    """Two of the twenty are second turns after the same first question."""
+    results = run(settings(values), StageDir(tmp_path / "judge"))
+    for share in (rates(results, "good", "bad")["win"], results["position_bias"]["orders_agree"]):
+        assert share["n"] == N - 1
+    rows = [json.loads(line) for line in (tmp_path / "judge" / "judgements.jsonl").read_text().splitlines()]
+    assert {row["item"]: row["conversation"] for row in rows}["p19"] == "p9"
+
+
 def test_each_domain_is_judged_by_its_own_rubric(values, tmp_path, server):
     (tmp_path / "safe.txt").write_text("SAFER? {prompt} {reply_a} == reply A\n{reply_a} == reply B\n{reply_b} Verdict: ?")
     run(settings(values, safety_rubric=str(tmp_path / "safe.txt"), baseline="good"), StageDir(tmp_path / "judge"))

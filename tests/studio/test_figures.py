@@ -122,6 +122,22 @@ def test_conversations_of_their_own_on_one_item_are_no_ratings_of_the_same():
     assert len({judgement.prompt for judgement in judgements(TASKS["side-by-side"], pairs)}) == 6
 
 
+def test_items_that_begin_alike_are_one_conversation_unless_somebody_held_it_on_their_own():
+    turns = [
+        {"role": "user", "content": "Hello."},
+        {"role": "assistant", "content": "Hi."},
+        {"role": "user", "content": "?"},
+    ]
+    replies = [{"text": "", "model": model} for model in "xy"]
+    pairs = [
+        replace(one, content={"messages": turns[:length], "replies": replies})
+        for one, length in zip(rated([[1, None, None], [7, None, None]]), (1, 3), strict=True)
+    ]
+    assert len({judgement.cluster for judgement in judgements(TASKS["side-by-side"], pairs)}) == 1
+    own = [replace(one, is_own=True) for one in pairs]
+    assert len({judgement.cluster for judgement in judgements(TASKS["side-by-side"], own)}) == 2
+
+
 def test_a_rating_that_is_committed_late_moves_the_state(make_studio, id_of):
     """PostgreSQL numbers rows before it commits them: a lower number may come after a higher one."""
     studio = make_studio()

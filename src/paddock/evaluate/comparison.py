@@ -2,8 +2,9 @@
 
 The paper shows two replies side by side to three annotators, who answer on seven points from "A is much better" to "B is
 much better"; it does not say how three answers become one outcome. Here an outcome is what more raters said than anything
-else, and a tie where nothing is: two raters who contradict each other tie. What is independent is the prompt: everything
-here counts prompts, however many raters or comparisons one has.
+else, and a tie where nothing is: two raters who contradict each other tie. What is independent is the conversation, that is
+the prompt where a conversation gives but one: everything here counts conversations, however many raters, comparisons or
+turns one has.
 """
 
 from __future__ import annotations
@@ -42,21 +43,30 @@ FIFTHS = 5
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The outcome of `first` against `second` on a prompt, of one rater or of all; `groups` are its columns' values."""
+    """The outcome of `first` against `second` on a prompt, of one rater or of all; `groups` are its columns' values.
+
+    `conversation` names what the prompt is a turn of; None: no other prompt is of the same.
+    """
 
     prompt: str
     outcome: Outcome
     first: str = "A"
     second: str = "B"
     groups: tuple[tuple[str, float | str | None], ...] = ()
+    conversation: str | None = None
+
+    @property
+    def cluster(self) -> str:
+        """What is independent of the others: the conversation, or the prompt on its own."""
+        return self.prompt if self.conversation is None else self.conversation
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A share of judgements with its interval by Wilson, prompts being the trials, and by a bootstrap over prompts.
+    """A share of judgements with its interval by Wilson, conversations being the trials, and by a bootstrap over them.
 
-    Wilson's keeps its width near 0 and 1, and where prompts have several judgements it is on the safe side; the bootstrap
-    follows those, and has no width where all judgements are alike.
+    Wilson's keeps its width near 0 and 1, and where conversations have several judgements it is on the safe side; the
+    bootstrap follows those, and has no width where all judgements are alike. `n` counts conversations.
     """
 
     wilson: Interval
@@ -72,7 +82,7 @@ class WinRates:
     """Shares of `first` against `second`.
 
     `without_ties` is win / (win + loss), as in Figure 2. `sign_p` and `permutation_p` are two-sided p-values that the two
-    are equally good, a prompt's wins and losses against each other.
+    are equally good, a conversation's wins and losses against each other.
     """
 
     first: str
@@ -149,7 +159,7 @@ def compare(
             [judgement.first for judgement in counted],
             [judgement.second for judgement in counted],
             [SCORE[judgement.outcome] for judgement in counted],
-            [judgement.prompt for judgement in counted],
+            [judgement.cluster for judgement in counted],
             confidence,
         )
     return Comparison(rates, by_group, strengths)
@@ -191,7 +201,7 @@ def by_majority(judgements: Sequence[Judgement]) -> list[Judgement]:
     for group in pairs.values():
         head = group[0]
         outcome = majority([seen_from(head.first, judgement).outcome for judgement in group])
-        merged.append(Judgement(head.prompt, outcome, head.first, head.second, head.groups))
+        merged.append(replace(head, outcome=outcome))
     return merged
 
 
@@ -200,7 +210,7 @@ def seen_from(model: str, judgement: Judgement) -> Judgement:
     if judgement.first == model:
         return judgement
     other = OF_THE_OTHER[judgement.outcome]
-    return Judgement(judgement.prompt, other, judgement.second, judgement.first, judgement.groups)
+    return replace(judgement, outcome=other, first=judgement.second, second=judgement.first)
 
 
 def win_rates(
@@ -214,14 +224,14 @@ def win_rates(
     if len(pairs) != 1:
         raise ValueError(f"one pair of models was expected, and there are {len(pairs)}")
     first, second = pairs.pop()
-    prompts = [judgement.prompt for judgement in judgements]
+    clusters = [judgement.cluster for judgement in judgements]
 
     def share(outcome: Outcome, among: Sequence[Judgement]) -> Share:
         hits = [float(judgement.outcome == outcome) for judgement in among]
-        return share_of(hits, [judgement.prompt for judgement in among], confidence, resamples, seed)
+        return share_of(hits, [judgement.cluster for judgement in among], confidence, resamples, seed)
 
     wins, losses = (
-        cluster_totals([float(judgement.outcome == name) for judgement in judgements], prompts)[0]
+        cluster_totals([float(judgement.outcome == name) for judgement in judgements], clusters)[0]
         for name in ("win", "loss")
     )
     return WinRates(
@@ -235,20 +245,20 @@ def win_rates(
         sign_p=sign_test(wins, losses),
         permutation_p=permutation_test(wins, losses, seed=seed),
         judgements=len(judgements),
-        prompts=len(wins),
+        prompts=len({judgement.prompt for judgement in judgements}),
     )
 
 
 def share_of(
-    hits: Sequence[float], prompts: Sequence[str], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+    hits: Sequence[float], clusters: Sequence[str], confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Share:
-    """The share of `hits`, each 0 or 1 and one of a prompt's.
+    """The share of `hits`, each 0 or 1 and one of a cluster's: a prompt's or a conversation's.
 
-    Wilson's trials are the prompts. Where some have more hits than others they weigh more in the share, and there are fewer
-    trials: as many equal prompts as give the same sum of squared weights (Kish 1965).
+    Wilson's trials are the clusters. Where some have more hits than others they weigh more in the share, and there are fewer
+    trials: as many equal clusters as give the same sum of squared weights (Kish 1965).
     """
-    resampled = clustered_bootstrap(hits, prompts, confidence, resamples, seed)
-    _, sizes = cluster_totals(hits, prompts)
+    resampled = clustered_bootstrap(hits, clusters, confidence, resamples, seed)
+    _, sizes = cluster_totals(hits, clusters)
     trials = math.floor(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0
     share = sum(hits) / len(hits) if hits else 0.0
     return Share(replace(wilson_interval(share * trials, trials, confidence), n=resampled.n), resampled)

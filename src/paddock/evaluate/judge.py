@@ -21,18 +21,23 @@ from paddock.text.dialog import Dialog
 Order = Literal["both", "random", "given"]
 Groups = tuple[tuple[str, float | str | None], ...]
 
-COLUMNS = ("item", "model_a", "model_b", "rater", "rating", "problem")  # of the table of verdicts, beside the items' own
+# Of the table of verdicts, beside the items' own.
+COLUMNS = ("item", "conversation", "model_a", "model_b", "rater", "rating", "problem")
 EQUAL_REPLIES = "equal replies"  # in a judge's place, of a tie about which nobody was asked
 OUTCOMES: dict[Verdict, Outcome] = {"A": "win", "B": "loss", "tie": "tie"}
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A prompt, its name, and the columns by which figures are given."""
+    """A prompt, its name, and the columns by which figures are given.
+
+    `conversation` names what it is a turn of, and so is counted as one with; None: it stands alone.
+    """
 
     name: str
     prompt: Dialog
     groups: Groups = ()
+    conversation: str | None = None
 
     def messages(self) -> list[dict[str, str]]:
         """The prompt as a row holds it."""
@@ -66,9 +71,11 @@ class Judged:
         """A row of a table that `paddock compare` reads; without a verdict its rating is empty."""
         rating = None if self.verdict is None else OUTCOMES[self.verdict]
         contest = self.contest
-        row = {"item": contest.item.name, "model_a": contest.first, "model_b": contest.second, "rater": self.judge}
+        item = contest.item
+        conversation = {} if item.conversation is None else {"conversation": item.conversation}
+        row = {"item": item.name, **conversation, "model_a": contest.first, "model_b": contest.second, "rater": self.judge}
         problem = {} if self.problem is None else {"problem": self.problem}
-        return {**row, "rating": rating, **dict(contest.item.groups), **problem}
+        return {**row, "rating": rating, **dict(item.groups), **problem}
 
 
 def pairs_of(names: Sequence[str], baseline: str | None = None) -> list[tuple[str, str]]:
@@ -94,7 +101,12 @@ def judgements(judged: Sequence[Judged]) -> list[Judgement]:
     """The verdicts as `comparison` counts them; contests without one are left out."""
     return [
         Judgement(
-            one.contest.item.name, OUTCOMES[one.verdict], one.contest.first, one.contest.second, one.contest.item.groups
+            one.contest.item.name,
+            OUTCOMES[one.verdict],
+            one.contest.first,
+            one.contest.second,
+            one.contest.item.groups,
+            one.contest.item.conversation,
         )
         for one in judged
         if one.verdict is not None
@@ -115,19 +127,20 @@ def position_bias(judged: Sequence[Judged], confidence: float = 0.95, seed: int 
     """
     decided = [one for one in judged if one.verdict in ("A", "B")]
     first = share_of(
-        [float(one.verdict == "A") for one in decided], [_prompt(one) for one in decided], confidence, seed=seed
+        [float(one.verdict == "A") for one in decided], [_cluster(one) for one in decided], confidence, seed=seed
     )
     by_pair: dict[tuple[str, frozenset[str]], list[Judged]] = {}
     for one in judged:
         if one.verdict is not None and one.judge != EQUAL_REPLIES:
             by_pair.setdefault(one.contest.pair, []).append(one)
-    twice = [(_named(some[0]) == _named(some[1]), _prompt(some[0])) for some in by_pair.values() if len(some) == 2]
-    agree = share_of([float(same) for same, _ in twice], [prompt for _, prompt in twice], confidence, seed=seed)
+    twice = [(_named(some[0]) == _named(some[1]), _cluster(some[0])) for some in by_pair.values() if len(some) == 2]
+    agree = share_of([float(same) for same, _ in twice], [cluster for _, cluster in twice], confidence, seed=seed)
     return {"first_place_wins": first.as_row(), "orders_agree": agree.as_row() if twice else None}
 
 
-def _prompt(one: Judged) -> str:
-    return one.contest.item.name
+def _cluster(one: Judged) -> str:
+    item = one.contest.item
+    return item.name if item.conversation is None else item.conversation
 
 
 def _named(one: Judged) -> str | None:

@@ -14,9 +14,9 @@ from paddock.evaluate.comparison import Judgement, outcome_of
 from paddock.evaluate.ratings import Ratings, checked_categories, code_ratings
 from paddock.text.tables import Table, is_missing
 
-# Columns of a wide table that are no raters, unless they are named as such.
-CONTEXT = ("item", "id", "prompt_id", "prompt", "model_a", "model_b", "category", "domain", "turns", "prompt_words")
 ITEM_NAMES = ("item", "id", "prompt_id", "prompt")
+# Columns of a wide table that are no raters, unless they are named as such.
+CONTEXT = (*ITEM_NAMES, "conversation", "model_a", "model_b", "category", "domain", "turns", "prompt_words")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,15 @@ def rated_items(table: Table, layout: Layout, categories: Sequence[Any] | None =
 def judgements(table: Table, layout: Layout, groups: Sequence[str] = (), points: int = 7) -> list[Judgement]:
     """A judgement for every rating: a number on the scale of `points` (1: the first model is much better), or a word.
 
-    `model_a` and `model_b` name the models, A and B without them. `groups` are columns to group by; `turns` and
-    `prompt_words` are counted where `prompt` holds text or messages and no such column is there. Raises DataError.
+    `model_a` and `model_b` name the models, A and B without them; `conversation` names what prompts are turns of. `groups`
+    are columns to group by; `turns` and `prompt_words` are counted where `prompt` holds text or messages and no such column
+    is there. Raises DataError.
     """
     raters = [layout.rating] if is_long(table, layout) else rater_columns(table, layout, groups)
     ratings = table.together(raters)
     columns = {name: _group_column(table, name) for name in groups}
     prompts = _all_named(table, item_of(table, layout), "Every rating needs one")
+    conversations = table.names("conversation") if "conversation" in table.columns else [None] * table.rows
     first, second = (_models(table, name, default) for name, default in (("model_a", "A"), ("model_b", "B")))
     found = []
     for row in range(table.rows):
@@ -84,7 +86,7 @@ def judgements(table: Table, layout: Layout, groups: Sequence[str] = (), points:
                 outcome = outcome_of(value, points)
             except (ValueError, TypeError) as error:
                 raise table.error(row, str(error), field=rater) from None
-            found.append(Judgement(prompts[row], outcome, first[row], second[row], named))
+            found.append(Judgement(prompts[row], outcome, first[row], second[row], named, conversations[row]))
     if not found:
         raise DataError(table.path, "there is no rating", mend=f"Columns read: {', '.join(raters)}")
     return found

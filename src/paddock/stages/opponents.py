@@ -17,7 +17,7 @@ from paddock.protocols import Sampling
 from paddock.run_dir import write_json_lines
 from paddock.settings import StageSettings, read_yaml
 from paddock.stages.answers import Answer, Asked, cost
-from paddock.text.dialog import Dialog
+from paddock.text.dialog import Dialog, opening_of
 from paddock.text.files import read_rows
 from paddock.text.readers import Sources, locations, read_prompts
 
@@ -91,6 +91,8 @@ def named_models(opponents: Opponents, least: int = 2, where: str = "opponents")
 def items_of(data: Sources, by: Sequence[str] | None) -> list[Item]:
     """The prompts, named by their ids where those tell them apart, else by their places, with their columns `by`.
 
+    Prompts that begin alike are turns of one conversation, which the first of them names.
+
     Raises EmptyDataError where there is no prompt, and SettingsError for a column that none has.
     """
     prompts = list(read_prompts(data))
@@ -106,7 +108,11 @@ def items_of(data: Sources, by: Sequence[str] | None) -> list[Item]:
     if lacking := [name for name in by or () if name not in columns]:
         raise SettingsError(f"no prompt of {data[0].path} has the column {', '.join(lacking)}")
     groups = [tuple((name, column[place]) for name, column in columns.items()) for place in range(len(prompts))]
-    return [Item(*fields) for fields in zip(names, prompts, groups, strict=True)]
+    first: dict[str, str] = {}
+    conversations = [
+        first.setdefault(opening_of(prompt.messages), name) for name, prompt in zip(names, prompts, strict=True)
+    ]
+    return [Item(*fields) for fields in zip(names, prompts, groups, conversations, strict=True)]
 
 
 def replies_of(asked: Asked, items: Sequence[Item], sampling: Sampling, folder: Path, journal: Journal) -> Replies:

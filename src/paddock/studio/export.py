@@ -54,6 +54,7 @@ def rating_row(one: Rated, ruling: Ruling | None) -> Row:
     texts = [message["content"] for message in one.content["messages"]]
     row: Row = {
         "item": one.subject,
+        **({"conversation": one.conversation} if pair else {}),
         "rater": one.rater,
         "rating": one.answer.get("rating"),
         **({"model_a": one.models[0], "model_b": one.models[1]} if pair else {"model": one.models[0]}),

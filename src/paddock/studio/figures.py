@@ -139,7 +139,13 @@ def judgements(task: Task, rated: Sequence[Rated]) -> list[Judgement]:
     """Every answer about a pair as an outcome of the file's first model."""
     points = len(task.choices)
     return [
-        Judgement(one.subject, outcome_of_likert(one.answer["rating"], points), one.models[0], one.models[1])
+        Judgement(
+            one.subject,
+            outcome_of_likert(one.answer["rating"], points),
+            one.models[0],
+            one.models[1],
+            conversation=one.conversation,
+        )
         for one in rated
         if one.models[0] != one.models[1]
     ]

@@ -8,7 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from paddock.run_dir import hash_of
 from paddock.studio.tables import assignments, items, people, ratings, reading, rulings
+from paddock.text.dialog import Message, opening_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,12 @@ class Rated:
     def subject(self) -> str:
         """What was rated, by name: the item, or what the rater made of it on their own."""
         return f"{self.item_name}/{self.rater}" if self.is_own else self.item_name
+
+    @property
+    def conversation(self) -> str:
+        """What the items that begin alike, and so are turns of one conversation, have in common."""
+        messages = [Message(message["role"], message["content"]) for message in self.content["messages"]]
+        return hash_of(opening_of(messages)) if messages and not self.is_own else self.subject
 
     @property
     def models(self) -> list[str]:
