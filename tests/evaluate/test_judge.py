@@ -12,6 +12,7 @@ from paddock.evaluate.judge import (
     Contest,
     Item,
     Judged,
+    both_or_neither,
     broken,
     contests,
     judgements,
@@ -59,21 +60,22 @@ def test_a_drawn_order_depends_on_seed_item_and_pair_alone():
 
 
 def test_figures_counted_by_hand():
-    """p0: x twice. p1: the first place twice. p2: a tie and x. p3: one verdict is broken. p4: both broken."""
-    found = [
+    """p0: x twice. p1: the first place twice. p2: a tie and x. p3: one verdict is broken, neither counts. p4: both."""
+    given = [
         judged(0, "x", "y", "A"), judged(0, "y", "x", "B"),
         judged(1, "x", "y", "A"), judged(1, "y", "x", "A"),
         judged(2, "x", "y", "tie"), judged(2, "y", "x", "B"),
         judged(3, "x", "y", "B"), judged(3, "y", "x", None, "no verdict"),
         judged(4, "x", "y", None, "no verdict"), judged(4, "y", "x", None, "no reply of x"),
     ]  # fmt: skip
+    found = both_or_neither(given)
     bias = position_bias(found)
-    assert (bias["first_place_wins"]["estimate"], bias["first_place_wins"]["n"]) == (pytest.approx(3 / 6), 4)
+    assert (bias["first_place_wins"]["estimate"], bias["first_place_wins"]["n"]) == (pytest.approx(3 / 5), 3)
     assert (bias["orders_agree"]["estimate"], bias["orders_agree"]["n"]) == (pytest.approx(1 / 3), 3)
-    assert broken(found) == {"no verdict": 2, "no reply of x": 1}
+    assert broken(found) == {"no verdict": 2, "no verdict in the other order": 1, "no reply of x": 1}
     (rates,) = compare(judgements(found)).pairs
     shares = [share.wilson.estimate for share in (rates.win, rates.tie, rates.loss)]
-    assert (rates.first, shares, rates.prompts) == ("x", [1 / 4, 2 / 4, 1 / 4], 4)
+    assert (rates.first, shares, rates.prompts) == ("x", [pytest.approx(1 / 3), pytest.approx(2 / 3), 0], 3)
 
 
 def test_equal_replies_which_nobody_was_asked_about_say_nothing_of_the_judge():

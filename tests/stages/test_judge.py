@@ -202,6 +202,23 @@ def test_broken_verdicts_and_failed_replies_are_recorded_and_counted(values, tmp
     assert len(rows) == 2 * N
 
 
+def test_a_pair_with_one_broken_order_is_left_out_of_figures_and_table(values, tmp_path, server):
+    """Where good stands first the judge is lost for words: what is left speaks for bad."""
+
+    def answer(path, body):
+        first = body["messages"][0]["content"].split("== reply A\n")[1].split("== reply B\n")[0]
+        asked = body["messages"][0]["content"]
+        return server.chat("Hm." if "good" in first and "Question 3 " in asked else f"Verdict: {better(body)}")
+
+    server.answer = answer
+    few = {name: values["opponents"][name] for name in ("good", "bad")}
+    results = run(settings(values, opponents=few), StageDir(tmp_path / "judge"))
+    assert results["broken"] == {"no verdict in what the judge wrote": 1, "no verdict in the other order": 1}
+    assert rates(results, "good", "bad")["prompts"] == N - 1
+    again = compare(read_judgements(read_table(tmp_path / "judge" / "judgements.jsonl"), Layout())).as_result()
+    assert again["pairs"] == results["pairs"]
+
+
 def test_an_opponent_whose_reply_fails_has_a_broken_contest(values, tmp_path, server):
     def answer(path, body):
         if "== reply A" in body["messages"][0]["content"]:

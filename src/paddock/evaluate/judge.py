@@ -2,14 +2,15 @@
 
 Each contest shows two replies to one prompt in one order. In both orders each pair of replies makes two contests, and what a
 judge says for the place and not for the reply cancels out: `comparison` takes two verdicts that contradict each other for a
-tie. In random order each pair makes one contest, whose order the seed draws.
+tie, and where one is missing the other counts for nobody. In random order each pair makes one contest, whose order the seed
+draws.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from random import Random
 from typing import Any, Literal
@@ -23,6 +24,7 @@ Groups = tuple[tuple[str, float | str | None], ...]
 
 # Of the table of verdicts, beside the items' own.
 COLUMNS = ("item", "conversation", "model_a", "model_b", "rater", "rating", "problem")
+OTHER_ORDER = "no verdict in the other order"
 EQUAL_REPLIES = "equal replies"  # in a judge's place, of a tie about which nobody was asked
 OUTCOMES: dict[Verdict, Outcome] = {"A": "win", "B": "loss", "tie": "tie"}
 
@@ -95,6 +97,21 @@ def contests(items: Sequence[Item], pairs: Sequence[tuple[str, str]], order: Ord
                 orders = [Random(f"order {seed} {item.name} {first} {second}").choice(orders)]
             for a, b in orders[:1] if order == "given" else orders:
                 yield Contest(item, a, b)
+
+
+def both_or_neither(judged: Sequence[Judged]) -> list[Judged]:
+    """The same contests; one whose other order has no verdict has none either, with that for its problem.
+
+    A verdict in one order alone holds what the judge gives to the place. MT-bench leaves such pairs out too (FastChat's
+    `show_result.py`).
+    """
+    broken_pairs = {one.contest.pair for one in judged if one.verdict is None}
+    return [
+        replace(one, verdict=None, problem=OTHER_ORDER)
+        if one.verdict is not None and one.contest.pair in broken_pairs
+        else one
+        for one in judged
+    ]
 
 
 def judgements(judged: Sequence[Judged]) -> list[Judgement]:

@@ -29,6 +29,7 @@ from paddock.evaluate.judge import (
     Item,
     Judged,
     Order,
+    both_or_neither,
     broken,
     contests,
     judgements,
@@ -173,7 +174,8 @@ def verdicts(
 ) -> tuple[list[Judged], dict[str, Any]]:
     """Every contest with its verdict or its problem, in order, and what each judge cost.
 
-    A failed reply is a problem, and two equal replies tie: nobody is asked about either.
+    A failed reply is a problem, and two equal replies tie: nobody is asked about either. Of a pair that is judged in both
+    orders either both verdicts count or neither.
     """
     contestants = contestants_of(items, replies)
     order: Order = settings.order if settings.judge is not None else "given"
@@ -183,7 +185,7 @@ def verdicts(
     decide = by_rubric if settings.judge is not None else by_reward
     decided, costs = decide(settings, [met[place] for place in open_places], contestants, journal)
     every = settled | dict(zip(open_places, decided, strict=True))
-    return [every[place] for place in range(len(met))], costs
+    return both_or_neither([every[place] for place in range(len(met))]), costs
 
 
 def _settled(contest: Contest, contestants: Contestants) -> Judged | None:
