@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from paddock.errors import PaddockError
+from paddock.studio import people
 from paddock.studio.answers import submit
 from paddock.studio.assignment import next_assignment
 from paddock.studio.browsing import Annotator, browser, read_page, served
@@ -33,6 +35,34 @@ def test_a_link_works_once_and_looking_at_it_does_not_use_it_up(make_studio, id_
         assert thief.post("/enter", data={"token": token}).status_code == 404
         assert thief.get(f"/enter/{token}").status_code == 404
         assert thief.get("/work").status_code == 401
+
+
+def test_a_double_click_on_sign_in_signs_in_and_lets_nobody_else_in(make_studio, id_of, database, monkeypatch):
+    """The browser drops what the first click brings, cookie and all, and takes what the second does."""
+    studio = make_studio(database=database)
+    token = make_link(studio.engine, id_of(studio, "Ada"))
+    with served(studio) as address, browser(address) as ada, browser(address) as thief:
+        for client in (thief, ada):
+            client.get(f"/enter/{token}")
+        with ThreadPoolExecutor() as clicks:
+            both = [clicks.submit(ada.post, "/enter", data={"token": token}, follow_redirects=False) for _ in range(2)]
+        cookies = [response.result().headers["set-cookie"] for response in both]
+        assert cookies[0] == cookies[1]
+        assert ada.get("/work").status_code == 200
+        assert thief.post("/enter", data={"token": token}).status_code == 404
+        monkeypatch.setattr(people, "now", lambda: time.time() + 61)
+        assert ada.post("/enter", data={"token": token}).status_code == 404
+
+
+def test_a_second_click_does_not_bring_back_a_session_that_was_ended(make_studio, id_of):
+    studio = make_studio()
+    token = make_link(studio.engine, id_of(studio, "Ada"))
+    session = people.sign_in(studio.engine, token, "browser")
+    assert people.sign_in(studio.engine, token, "browser") == session
+    assert people.sign_in(studio.engine, token, "another") is None
+    assert people.sign_in(studio.engine, token) is None
+    people.sign_out(studio.engine, session)
+    assert people.sign_in(studio.engine, token, "browser") is None
 
 
 def test_the_cookie_is_for_our_pages_alone_and_signing_out_ends_the_session(make_studio, visit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -29,6 +30,7 @@ from paddock.studio.tasks import TASKS, AnswerError, Task, read_answer
 
 router = APIRouter()
 
+DOOR_SECONDS = 3600  # for which a browser is known again that has opened a link
 LONGEST_VIEW = 86_400.0  # seconds that a browser may claim for one item
 OWN_FIELDS = ("csrf", "form_key", "active_seconds")  # of every form, and no part of an answer
 
@@ -43,29 +45,31 @@ def enter(token: str, request: Request) -> Response:
         raise RefusedError(
             404, "This link does not work", "It was used already, or is too old. Ask the lead of the study for a new one."
         )
-    return page("enter.jinja", studio, token=token, name=name)
+    response = page("enter.jinja", studio, token=token, name=name)
+    _set_cookie(response, request, f"{cookie_name(studio)}_door", secrets.token_urlsafe(32), DOOR_SECONDS, "/enter")
+    return response
 
 
 @router.post("/enter")
 def use_link(request: Request, form: dict[str, str] = Depends(form_of)) -> Response:
     """Sign in: the link is used up, and no later address holds a secret."""
     studio = studio_of(request)
-    session = people.sign_in(studio.engine, form.get("token", ""))
+    door = request.cookies.get(f"{cookie_name(studio)}_door")
+    session = people.sign_in(studio.engine, form.get("token", ""), door)
     if session is None:
         limit(request.app.state.false_sign_ins, address_of(request))
         raise RefusedError(
             404, "This link does not work", "It was used already, or is too old. Ask the lead of the study for a new one."
         )
     response = RedirectResponse("/", 303)
-    response.set_cookie(
-        cookie_name(studio),
-        session,
-        max_age=int(people.SESSION_DAYS * people.DAY),
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-    )
+    _set_cookie(response, request, cookie_name(studio), session, int(people.SESSION_DAYS * people.DAY), "/")
     return response
+
+
+def _set_cookie(response: Response, request: Request, name: str, value: str, seconds: int, path: str) -> None:
+    """A cookie that no script reads and no other site sends."""
+    secure = request.url.scheme == "https"
+    response.set_cookie(name, value, max_age=seconds, path=path, httponly=True, samesite="lax", secure=secure)
 
 
 @router.post("/leave")

@@ -1,11 +1,13 @@
 """Who takes part: links to sign in with, sessions, and roles.
 
-A link holds a random token and works once. The database holds hashes of tokens alone, so a copy of it lets nobody in.
+A link holds a random token and works once; a second click by the same browser within a minute opens the same session again.
+The database holds hashes of tokens alone, so a copy of it lets nobody in.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ Role = Literal["annotator", "lead"]
 DAY = 86_400.0
 LINK_DAYS = 14
 SESSION_DAYS = 30
+SECOND_CLICK = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +74,14 @@ def link_owner(engine: sa.Engine, token: str) -> str | None:
         return name
 
 
-def sign_in(engine: sa.Engine, token: str) -> str | None:
-    """Use a link up: a new session's token; None where the link is unknown, old or used."""
-    session, moment = secrets.token_urlsafe(32), now()
+def sign_in(engine: sa.Engine, token: str, browser: str | None = None) -> str | None:
+    """Use a link up: a new session's token; None where the link is unknown, old or used.
+
+    `browser` is a secret that only the browser in which the link was opened has. It and the link make the session's token,
+    so that a form which that browser sends twice, as by a double click, finds the session that the first one opened.
+    """
+    key = (browser or secrets.token_urlsafe(32)).encode(errors="replace")
+    session, moment = hmac.new(key, token.encode(errors="replace"), "sha256").hexdigest(), now()
     with engine.begin() as connection:
         person = connection.execute(
             links.update()
@@ -82,7 +90,13 @@ def sign_in(engine: sa.Engine, token: str) -> str | None:
             .returning(links.c.person)
         ).scalar_one_or_none()
         if person is None:
-            return None
+            opened = (
+                sa.select(links.c.person)
+                .join(sessions, sessions.c.person == links.c.person)
+                .where(links.c.token_hash == _hash(token), links.c.used > moment - SECOND_CLICK)
+                .where(sessions.c.token_hash == _hash(session))
+            )
+            return None if connection.execute(opened).first() is None else session
         expires = moment + SESSION_DAYS * DAY
         connection.execute(sessions.insert().values(token_hash=_hash(session), person=person, expires=expires))
     return session
