@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 
 import pytest
 from hypothesis import given
@@ -12,9 +13,11 @@ from paddock.evaluate.agreement import agreement
 from paddock.evaluate.comparison import compare
 from paddock.evaluate.rating_tables import Layout, judgements, rated_items
 from paddock.safety.red_team import read_log
+from paddock.studio import results
 from paddock.studio.answers import rule, submit, undo
 from paddock.studio.assignment import find, next_assignment
 from paddock.studio.export import as_csv, tables_of, write_exports
+from paddock.studio.figures import figures
 from paddock.text.readers import read_dialogs, read_preferences
 from paddock.text.tables import read_table
 
@@ -64,6 +67,29 @@ def test_a_ruling_stands_beside_the_ratings(rated, id_of):
     rows = tables_of(studio)["ratings"]
     assert {row["adjudicated"] for row in rows if row["item"] == "p0"} == {6}
     assert {row["adjudicated"] for row in rows if row["item"] != "p0"} == {None}
+
+
+@pytest.mark.parametrize("tell", [tables_of, figures])
+def test_what_comes_while_a_table_is_read_is_in_none_of_its_parts(make_studio, id_of, database, monkeypatch, tell):
+    """A lead rules, and people answer, between the reading of the answers and that of the rulings."""
+    studio = make_studio(database=database)
+    person = id_of(studio, "Ada")
+
+    def rate(form_key: str) -> None:
+        assignment = next_assignment(studio.engine, studio.study, person)
+        submit(studio.engine, assignment, person, form_key, {"rating": 2})
+
+    def interrupted(connection):
+        rule(studio.engine, 1, id_of(studio, "lead"), "ruling-key", {"rating": 6})
+        rate("later-form")
+        assert len(results.answers(connection)) == 1
+        assert results.last_words(connection) == {}
+        return results.last_words(connection)
+
+    rate("first-form")
+    monkeypatch.setattr(sys.modules[tell.__module__], "last_words", interrupted)
+    tell(studio)
+    assert len(results.answers(studio.engine)) == 2
 
 
 @pytest.fixture

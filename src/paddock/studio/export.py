@@ -21,6 +21,7 @@ from typing import Any
 from paddock.run_dir import atomic_write
 from paddock.studio.opening import Studio
 from paddock.studio.results import Rated, Ruling, answers, by_item, last_words
+from paddock.studio.tables import reading
 from paddock.studio.tasks import choice_of
 from paddock.text.comparisons import preference_row
 from paddock.text.dialog import Message, Preference
@@ -33,8 +34,9 @@ Row = dict[str, Any]
 
 
 def tables_of(studio: Studio) -> dict[str, list[Row]]:
-    """Every table that the study's task gives, by name."""
-    rated, rulings = answers(studio.engine), last_words(studio.engine)
+    """Every table that the study's task gives, by name, all of one moment."""
+    with reading(studio.engine) as moment:
+        rated, rulings = answers(moment), last_words(moment)
     tables = {"ratings": [rating_row(one, rulings.get(one.item)) for one in rated]}
     if studio.study.task == "preference":
         tables["preferences"] = list(preference_rows(rated, rulings))

@@ -23,7 +23,7 @@ from paddock.evaluate.ratings import Ratings
 from paddock.statistics import Interval, mean_interval, wilson_interval
 from paddock.studio.assignment import standing_of
 from paddock.studio.opening import Studio
-from paddock.studio.people import everybody
+from paddock.studio.people import Person, everybody
 from paddock.studio.results import Rated, answers, by_item, last_words, state_of
 from paddock.studio.study import StudySettings
 from paddock.studio.tables import items, reading
@@ -63,13 +63,17 @@ class FiguresCache:
 
 
 def figures(studio: Studio) -> dict[str, Any]:
-    """All figures, plain values."""
-    task, everything = studio.study.kind, answers(studio.engine, ("item", "qualification", "attention"))
+    """All figures, plain values, of one moment."""
+    task = studio.study.kind
+    with reading(studio.engine) as moment:
+        everything, rulings = answers(moment, ("item", "qualification", "attention")), last_words(moment)
+        wanted = wanted_of(moment)
+        test_items = moment.execute(sa.select(sa.func.count()).where(items.c.kind == "qualification")).scalar_one()
+        annotators = [person for person in everybody(moment) if person.role == "annotator"]
     rated = [one for one in everything if one.kind == "item"]
-    rulings = last_words(studio.engine)
     found: dict[str, Any] = {
-        "progress": progress(studio, rated),
-        "people": people_rows(studio, everything),
+        "progress": progress(wanted, rated),
+        "people": people_rows(studio.study, annotators, everything, test_items),
         "agreement": [],
         "wins": None,
         "models": [],
@@ -86,14 +90,14 @@ def figures(studio: Studio) -> dict[str, Any]:
     return found
 
 
-def progress(studio: Studio, rated: Sequence[Rated]) -> dict[str, Any]:
+def wanted_of(connection: sa.Connection) -> dict[int, int]:
+    """How many answers each item is to have, of those that were not left out."""
+    query = sa.select(items.c.id, items.c.wanted).where(items.c.kind == "item", items.c.wanted > 0)
+    return dict(connection.execute(query).tuples().all())
+
+
+def progress(wanted: Mapping[int, int], rated: Sequence[Rated]) -> dict[str, Any]:
     """How many answers there are, of how many, and how many items have all of theirs."""
-    with reading(studio.engine) as connection:
-        wanted = dict(
-            connection.execute(sa.select(items.c.id, items.c.wanted).where(items.c.kind == "item", items.c.wanted > 0))
-            .tuples()
-            .all()
-        )
     counts = {item: len(group) for item, group in by_item(rated).items()}
     return {
         "items": len(wanted),
@@ -191,24 +195,23 @@ def disagreements(task: Task, rated: Sequence[Rated], ruled: set[int]) -> list[d
     return sorted(rows, key=lambda row: (row["ruled"], not row["opposite"], -row["spread"], row["item"]))
 
 
-def people_rows(studio: Studio, everything: Sequence[Rated]) -> list[dict[str, Any]]:
+def people_rows(
+    study: StudySettings, annotators: Sequence[Person], everything: Sequence[Rated], test_items: int
+) -> list[dict[str, Any]]:
     """A row an annotator: how far they are, how they did on known answers, and how they rate beside the others."""
     real = [one for one in everything if one.kind == "item" and not one.is_own]
-    deviations = deviations_of(real) if studio.study.kind.choices else {}
+    deviations = deviations_of(real) if study.kind.choices else {}
     own: dict[str, list[Rated]] = {}
     for one in everything:
         own.setdefault(one.rater, []).append(one)
-    with reading(studio.engine) as connection:
-        test_items = connection.execute(sa.select(sa.func.count()).where(items.c.kind == "qualification")).scalar_one()
     return [
         {
             "id": person.id,
             "name": person.name,
-            **_work_of(own.get(person.name, []), studio.study, test_items),
+            **_work_of(own.get(person.name, []), study, test_items),
             **beside_others(deviations.get(person.name, [])),
         }
-        for person in everybody(studio.engine)
-        if person.role == "annotator"
+        for person in annotators
     ]
 
 

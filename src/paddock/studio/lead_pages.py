@@ -39,9 +39,9 @@ def show(item: int, request: Request, found: Visitor = Depends(lead)) -> Respons
     studio = studio_of(request)
     with reading(studio.engine) as connection:
         row = connection.execute(sa.select(items.c.name, items.c.content).where(items.c.id == item)).one_or_none()
+        rated, ruling = answers(connection, item=item), last_words(connection).get(item)
     if row is None:
         raise RefusedError(404, "Not found", "There is no such item.")
-    rated = answers(studio.engine, item=item)
     return page(
         "lead_item.jinja",
         studio,
@@ -53,7 +53,7 @@ def show(item: int, request: Request, found: Visitor = Depends(lead)) -> Respons
         replies=row.content.get("replies", []),
         rated=rated,
         labels={choice.value: choice.label for choice in studio.study.kind.choices},
-        ruling=last_words(studio.engine).get(item),
+        ruling=ruling,
         asks_safety=any("safe_a" in one.answer for one in rated),
     )
 

@@ -47,9 +47,9 @@ def add_people(engine: sa.Engine, annotators: Sequence[str], leads: Sequence[str
                     connection.execute(people.update().where(people.c.name == name).values(role=role))
 
 
-def everybody(engine: sa.Engine) -> list[Person]:
+def everybody(database: sa.Engine | sa.Connection) -> list[Person]:
     """All people, leads first, by name."""
-    with reading(engine) as connection:
+    with reading(database) as connection:
         rows = connection.execute(sa.select(people).order_by(people.c.role.desc(), people.c.name))
         return [Person(row.id, row.name, row.role, row.paused) for row in rows]
 

@@ -73,7 +73,7 @@ def state_of(engine: sa.Engine) -> tuple[int, ...]:
         return tuple(connection.execute(query).scalar_one() for query in (*counts, left_out))
 
 
-def answers(engine: sa.Engine, kinds: Sequence[str] = ("item",), item: int | None = None) -> list[Rated]:
+def answers(database: sa.Engine | sa.Connection, kinds: Sequence[str] = ("item",), item: int | None = None) -> list[Rated]:
     """The answers that count, in the order in which they were given; those of one item where it is named."""
     found = (
         sa.select(
@@ -100,7 +100,7 @@ def answers(engine: sa.Engine, kinds: Sequence[str] = ("item",), item: int | Non
     about = sa.select(items.c.id, items.c.name, items.c.kind, items.c.content).where(items.c.kind.in_(kinds))
     if item is not None:
         found, about = found.where(items.c.id == item), about.where(items.c.id == item)
-    with reading(engine) as connection:
+    with reading(database) as connection:
         known = {row.id: row for row in connection.execute(about)}
         return [
             Rated(
@@ -123,11 +123,11 @@ def answers(engine: sa.Engine, kinds: Sequence[str] = ("item",), item: int | Non
         ]
 
 
-def last_words(engine: sa.Engine) -> dict[int, Ruling]:
+def last_words(database: sa.Engine | sa.Connection) -> dict[int, Ruling]:
     """The newest ruling of each item that has one."""
     columns = (rulings.c.item, people.c.name, rulings.c.answer, rulings.c.at)
     query = sa.select(*columns).select_from(rulings.join(people)).order_by(rulings.c.id)
-    with reading(engine) as connection:
+    with reading(database) as connection:
         return {row.item: Ruling(row.name, row.answer, row.at) for row in connection.execute(query)}
 
 

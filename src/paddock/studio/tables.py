@@ -190,9 +190,18 @@ def _postgresql(url: sa.URL) -> sa.Engine:
 
 
 @contextmanager
-def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A connection that only reads, and sees one moment's state."""
-    with engine.connect().execution_options(reads_only=True) as connection:
+def reading(database: sa.Engine | sa.Connection) -> Iterator[sa.Connection]:
+    """A connection that only reads, and sees one moment's state however many statements it runs.
+
+    One that reads already is handed on, so that several readers can see the same moment.
+    """
+    if isinstance(database, sa.Connection):
+        yield database
+        return
+    options: dict[str, Any] = {"reads_only": True}
+    if database.dialect.name == "postgresql":  # whose READ COMMITTED shows each statement a moment of its own
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with database.connect().execution_options(**options) as connection:
         yield connection
 
 
