@@ -172,6 +172,37 @@ def test_people_judge_reruns_through_a_file(log: Path, tmp_path: Path, monkeypat
     assert {pair.rejected for pair in pairs} == {"Grab it.", "No."}
 
 
+def test_what_failed_is_asked_again_when_the_stage_runs_again_and_nothing_else(log: Path, tmp_path: Path, monkeypatch):
+    stage_dir, wanted = StageDir(tmp_path / "out"), settings(log, model="m", replies=2, temperature=1.0)
+    down = Completion("", finish_reason="error", error="HTTP 503")
+    first = Replier(hello=down, forge=Completion(" "), steal=Completion("Never."))
+    monkeypatch.setattr(red_team, "open_chat_model", lambda _: first)
+    judge = lambda dialogs: [Verdict(False)] * len(dialogs)  # noqa: E731
+    assert run(wanted, stage_dir, judge)["rerun"]["undecided_replies"] == 4
+    before = read_json_lines(stage_dir.path / "reruns.jsonl")
+    second = Replier(hello=Completion("Hi."))
+    monkeypatch.setattr(red_team, "open_chat_model", lambda _: second)
+    assert run(wanted, stage_dir, judge)["rerun"]["undecided_replies"] == 2
+    assert [len(prompts) for prompts in second.prompts] == [1] * 4  # two turns, twice
+    after = read_json_lines(stage_dir.path / "reruns.jsonl")
+    assert [row["id"] for row in after] == [row["id"] for row in before]
+    changed = [new["id"] for new, old in zip(after, before, strict=True) if new != old]
+    assert changed == ["a1-1", "a1-2"]
+
+
+def test_what_failed_is_not_asked_again_once_people_have_voted(log: Path, tmp_path: Path, monkeypatch):
+    stage_dir, wanted = StageDir(tmp_path / "out"), settings(log, model="m")
+    monkeypatch.setattr(
+        red_team, "open_chat_model", lambda _: Replier(hello=Completion("", finish_reason="error", error="HTTP 503"))
+    )
+    with pytest.raises(PaddockError):
+        run(wanted, stage_dir, None)
+    rows = read_json_lines(stage_dir.path / "reruns.jsonl")
+    write_json_lines(stage_dir.path / "labelled.jsonl", [{**row, "votes": [5]} for row in rows if "error" not in row])
+    monkeypatch.setattr(red_team, "open_chat_model", None)
+    assert run(wanted, stage_dir, None)["rerun"]["undecided_replies"] == 1
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [({"id": "x", "votes": [1]}, "no rerun has the id 'x'"), ({"id": "a0-1", "votes": [9]}, "9 is no vote")],

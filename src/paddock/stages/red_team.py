@@ -41,7 +41,7 @@ from paddock.safety.red_team_figures import (
     violating,
 )
 from paddock.settings import StageSettings
-from paddock.stages.chunks import rows_in_chunks
+from paddock.stages.chunks import PROMPTS_A_CHUNK, rows_in_chunks
 from paddock.stages.replies import probability
 from paddock.text.chat_format import tag_in
 from paddock.text.comparisons import preference_row
@@ -50,6 +50,7 @@ from paddock.text.files import RowError, read_rows
 from paddock.text.readers import Sources
 
 RERUNS, PROMPTS, PREFERENCES, DIALOGS = "reruns.jsonl", "prompts.jsonl", "preferences.jsonl", "dialogs.jsonl"
+UNUSABLE = "a reply that no dialog can hold"  # the model answered: asked again it would be asked for luck
 PEOPLE = "files"  # the setting `judge` where people vote
 COEFFICIENTS, WEIGHTS, SCALE_NAME = ("ac1", "ac2", "alpha", "pa"), ("quadratic",), "landis-koch"
 
@@ -166,10 +167,16 @@ def former_prompts(attempts: Iterable[Attempt]) -> list[Dialog]:
 def judged_again(
     settings: RedTeamSettings, stage_dir: StageDir, prompts: Sequence[Dialog], judge: Judge | None
 ) -> list[JudgedReply]:
-    """The new version's replies, judged. They are sampled once: a run that waits for people goes on with the same ones."""
+    """The new version's replies, judged. They are sampled once: a run that waits for people goes on with the same ones.
+
+    Where the model failed it is asked again when the stage runs again, until people have voted on what there is.
+    """
     file = stage_dir.path / RERUNS
+    began_before = (stage_dir.data / "reruns").exists()
     if not file.exists():
         write_json_lines(file, sample(settings, stage_dir, prompts))
+    if began_before and not file.with_name(LABELLED).exists():
+        ask_again(settings, file, prompts)
     rows = read_json_lines(file)
     dialogs = [Dialog.from_row(row) for row in rows]
     if judge is not None:
@@ -194,6 +201,25 @@ def sample(settings: RedTeamSettings, stage_dir: StageDir, prompts: Sequence[Dia
     return list(rows_in_chunks(stage_dir.data / "reruns", prompts, rows_of, "red-team"))
 
 
+def ask_again(settings: RedTeamSettings, file: Path, prompts: Sequence[Dialog]) -> None:
+    """Put those tries of the reruns in `file` right in which the model failed, a chunk at a time."""
+    assert settings.model, "there is a new version where prompts are sent again"
+    rows = read_json_lines(file)
+    failed = {row["id"] for row in rows if row.get("error", UNUSABLE) != UNUSABLE}
+    for number in range(settings.replies):
+        again = [prompt for prompt in prompts if try_id(prompt, number) in failed]
+        for first in range(0, len(again), PROMPTS_A_CHUNK):
+            some = again[first : first + PROMPTS_A_CHUNK]
+            found = {row["id"]: row for row in replay(settings, open_chat_model(settings.model), some, number)}
+            rows = [found.get(row["id"], row) for row in rows]
+            write_json_lines(file, rows)
+
+
+def try_id(prompt: Dialog, number: int) -> str:
+    """What the row of try `number`, from 0, at a prompt is called."""
+    return f"{prompt.id}-{number + 1}"
+
+
 def replay(settings: RedTeamSettings, model: ChatModel, prompts: Sequence[Dialog], number: int) -> list[dict[str, Any]]:
     """Try `number` at each prompt: its user's messages one after the other, the model's replies as history.
 
@@ -212,14 +238,14 @@ def replay(settings: RedTeamSettings, model: ChatModel, prompts: Sequence[Dialog
         asking = [Dialog((*histories[at], said[at][turn])) for at in going]
         for at, dialog, (reply, *_) in zip(going, asking, model.complete(asking, sampling) if going else [], strict=True):
             if reply.finish_reason == "error" or not reply.text.strip() or tag_in(reply.text):
-                errors[at] = reply.error or "a reply that no dialog can hold"
+                errors[at] = reply.error or UNUSABLE
             histories[at] = (*dialog.messages, Message("assistant", reply.text))
     failed = Message("assistant", "")
     return [
         {
             **replace(
                 prompt,
-                id=f"{prompt.id}-{number + 1}",
+                id=try_id(prompt, number),
                 messages=(*prompt.messages, failed) if at in errors else histories[at],
             ).to_row(),
             "model": settings.name,
