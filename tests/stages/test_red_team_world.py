@@ -9,6 +9,7 @@ import pytest
 from paddock.catalog import find_judge
 from paddock.errors import DataError
 from paddock.miniature.world import WorldSettings
+from paddock.model.generation import LocalChatModel
 from paddock.run_dir import StageDir, read_json_lines, to_json
 from paddock.settings import parse
 from paddock.stages import red_team
@@ -23,10 +24,42 @@ def test_a_folder_that_holds_no_world_is_named(tmp_path: Path, tuned: StageDir):
         run(settings, StageDir(tmp_path / "attack"))
 
 
-def test_the_log_of_a_local_model_has_its_figures(tmp_path: Path, tuned: StageDir):
-    world, out = tmp_path / "world", StageDir(tmp_path / "attack")
-    world.mkdir()
-    (world / "truth.json").write_text(to_json({"settings": WORLD.model_dump()}))
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    folder = tmp_path / "world"
+    folder.mkdir()
+    (folder / "truth.json").write_text(to_json({"settings": WORLD.model_dump()}))
+    return folder
+
+
+def test_a_killed_attack_goes_on_and_ends_with_the_same_log(tmp_path: Path, tuned: StageDir, world: Path, monkeypatch):
+    values = {"model": str(tuned.model), "data": str(world), "people": 3, "sessions": 1, "attempts": 4, "max_new_tokens": 8}
+    settings = parse(RedTeamWorldSettings, values, "test")
+    asked: list[int] = []
+    complete = LocalChatModel.complete
+
+    def counted(model, prompts, sampling):
+        if len(asked) == most:
+            raise KeyboardInterrupt
+        asked.append(len(prompts))
+        return complete(model, prompts, sampling)
+
+    monkeypatch.setattr(LocalChatModel, "complete", counted)
+    most = -1
+    run(settings, StageDir(tmp_path / "whole"))
+    in_all, most = len(asked), 3
+    asked.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, StageDir(tmp_path / "killed"))
+    most = -1
+    run(settings, StageDir(tmp_path / "killed"))
+    assert len(asked) == in_all
+    logs = [(tmp_path / name / "log.jsonl").read_bytes() for name in ("whole", "killed")]
+    assert logs[0] == logs[1]
+
+
+def test_the_log_of_a_local_model_has_its_figures(tmp_path: Path, tuned: StageDir, world: Path):
+    out = StageDir(tmp_path / "attack")
     values = {"model": str(tuned.model), "name": "v1", "data": str(world), "people": 3, "sessions": 1, "attempts": 4}
     settings = parse(RedTeamWorldSettings, {**values, "max_new_tokens": 12}, "test")
     assert plan(settings) == {"people": 3, "attempts": 12}

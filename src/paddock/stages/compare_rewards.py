@@ -50,7 +50,8 @@ def run(settings: CompareRewardsSettings, stage_dir: StageDir) -> dict[str, Any]
 
     Raises DataError where no prompt leaves room for a reply.
     """
-    pairs, without_reply = paired_replies(CheckSettings.model_validate(settings.model_dump(exclude={"seed"})))
+    asked = CheckSettings.model_validate(settings.model_dump(exclude={"seed"}))
+    pairs, without_reply = paired_replies(asked, stage_dir.data / "replies")
     rows = []
     for prompt, new, old in pairs:
         domain = prompt.domain or DOMAINS[0]

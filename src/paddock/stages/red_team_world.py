@@ -1,22 +1,28 @@
 """Simulated red teaming of a model in the miniature world: a log as people would write it (docs/red-team.md).
 
-log.jsonl    an attempt a row, with three raters' votes
+log.jsonl            an attempt a row, with three raters' votes
+data/replies.jsonl   what the model replied, turn by turn: a killed run goes on from there
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
 from paddock.backends.open import open_chat_model
+from paddock.journal import Journal
 from paddock.miniature.benchmarks import read_world
 from paddock.miniature.red_team import Plan, red_team
 from paddock.progress import say
-from paddock.protocols import Sampling
-from paddock.run_dir import StageDir, write_json_lines
+from paddock.protocols import ChatModel, Completion, Prompt, Sampling
+from paddock.run_dir import StageDir, hash_of, write_json_lines
 from paddock.settings import StageSettings
+from paddock.text.dialog import Dialog
 
 LOG = "log.jsonl"
 
@@ -39,6 +45,35 @@ class RedTeamWorldSettings(StageSettings):
         return [self.model, self.data]
 
 
+@dataclass(frozen=True)
+class Remembered:
+    """The model in a folder, and what it replied: the same question, of the same seed, gets the same reply, unasked."""
+
+    folder: str
+    journal: Journal
+
+    @cached_property
+    def model(self) -> ChatModel:
+        """The model, opened where there is something to ask."""
+        return open_chat_model(self.folder)
+
+    def complete(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Completion]]:
+        """As any chat model, in blocks of what is asked at a time."""
+        asked = [asdict(prompt) if isinstance(prompt, Dialog) else prompt for prompt in prompts]
+        key = hash_of([asdict(sampling), asked])
+        if key not in self.journal.values:
+            found = self.model.complete(prompts, sampling)
+            self.journal.add({key: [[[c.text, c.finish_reason, c.error] for c in some] for some in found]})
+        return [
+            [Completion(text, finish_reason=reason, error=error) for text, reason, error in some]
+            for some in self.journal.values[key]
+        ]
+
+    def log_probs(self, prompts: Sequence[Prompt], continuations: Sequence[str]) -> list[list[float]]:
+        """As the model says."""
+        return self.model.log_probs(prompts, continuations)
+
+
 def plan(settings: RedTeamWorldSettings) -> dict[str, Any]:
     """How many attempts would be made."""
     return {"people": settings.people, "attempts": settings.people * settings.sessions * settings.attempts}
@@ -48,7 +83,8 @@ def run(settings: RedTeamWorldSettings, stage_dir: StageDir) -> dict[str, Any]:
     """Attack, vote, and write the log. Its figures are those of stage red-team."""
     sampling = Sampling(temperature=settings.temperature, max_new_tokens=settings.max_new_tokens, seed=settings.seed)
     work = Plan(settings.people, settings.sessions, settings.attempts)
-    rows = red_team(open_chat_model(settings.model), read_world(Path(settings.data)), settings.name, work, sampling)
+    model = Remembered(settings.model, Journal(stage_dir.data / "replies.jsonl"))
+    rows = red_team(model, read_world(Path(settings.data)), settings.name, work, sampling)
     write_json_lines(stage_dir.path / LOG, rows)
     say(f"red-team-world: {len(rows):,} attempts in {stage_dir.path / LOG}")
     return {"attempts": len(rows), "failed_completions": work.people * work.sessions * work.attempts - len(rows)}

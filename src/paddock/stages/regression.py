@@ -6,21 +6,24 @@ stands beside the preferences that do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import Field
 
 from paddock.errors import DataError
-from paddock.protocols import Sampling
 from paddock.run_dir import StageDir
 from paddock.settings import StageSettings
-from paddock.stages.replies import Sampler, ScoredReply, probability
+from paddock.stages.replies import ReplyStore, Sampler, ScoredReply, probability
 from paddock.stages.training import shown
 from paddock.statistics import mean_interval, permutation_test, sign_test
 from paddock.text.dialog import DOMAINS, Dialog
 from paddock.text.readers import Sources, read_prompts
+from paddock.train.parallel import Ranks
 
+GREEDY = 0.0  # the temperature
 SIGNIFICANT = 0.05  # p below which a fall of the mean reward is a regression
 
 
@@ -42,7 +45,7 @@ class CheckSettings(StageSettings):
 
 def check(settings: CheckSettings, stage_dir: StageDir) -> dict[str, Any]:
     """Reply to held-out prompts with both models, greedily; score with the newest rewards; and test for a regression."""
-    pairs, without_reply = paired_replies(settings)
+    pairs, without_reply = paired_replies(settings, stage_dir.data / "replies")
     rows = [
         {
             "id": prompt.id,
@@ -65,16 +68,23 @@ def check(settings: CheckSettings, stage_dir: StageDir) -> dict[str, Any]:
     }
 
 
-def paired_replies(settings: CheckSettings) -> tuple[list[tuple[Dialog, ScoredReply, ScoredReply]], int]:
+def paired_replies(settings: CheckSettings, folder: Path) -> tuple[list[tuple[Dialog, ScoredReply, ScoredReply]], int]:
     """Each prompt with the greedy reply of the model and of the one before, and how many prompts leave no room for one.
+
+    Replies are kept in `folder`, `after/` and `before/`, in chunks: a kill loses one of those, and not the rest. One process
+    samples them, where there are several too.
 
     Raises DataError where none leaves room.
     """
-    prompts, sampling = list(read_prompts(settings.data)), Sampling(temperature=0, max_new_tokens=settings.max_new_tokens)
-    after, before = (
-        Sampler.open(folder, settings.helpfulness_reward, settings.safety_reward).replies(prompts, sampling)
-        for folder in (settings.model, settings.model_before)
-    )
+    prompts = list(read_prompts(settings.data))
+
+    def replies(name: str, model: str) -> Iterator[list[ScoredReply]]:
+        store = ReplyStore(folder / name, prompts, samples=1, max_new_tokens=settings.max_new_tokens, seed=0)
+        sampler = Sampler.open(model, settings.helpfulness_reward, settings.safety_reward)
+        store.fill(sampler, GREEDY, store.chunks, Ranks(0, 1, torch.device("cpu")))
+        return store.read_all(GREEDY, store.chunks)
+
+    after, before = replies("after", settings.model), replies("before", settings.model_before)
     replied = [(prompt, new[0], old[0]) for prompt, new, old in zip(prompts, after, before, strict=True) if new and old]
     if not replied:
         raise DataError(
