@@ -76,6 +76,16 @@ def test_rewards_that_part_are_found(values, tmp_path):
     assert {row["judge"] for row in alone["curve"]} == {"own"}
 
 
+def test_another_order_of_versions_has_other_figures_and_so_is_another_setting(values, tmp_path):
+    turned = settings(values, models=dict(reversed(values["models"].items())))
+    stage = StageDir(tmp_path / "out")
+    stage.begin("reward-curve", settings(values).model_dump(mode="json"), {})
+    assert not stage.changes("reward-curve", settings(values).model_dump(mode="json"), {}, ())
+    assert stage.changes("reward-curve", turned.model_dump(mode="json"), {}, ())
+    results = run(turned, StageDir(tmp_path / "turned"))
+    assert [row["version"] for row in results["divergence"]["helpfulness"]] == ["v2", "v1"]
+
+
 def test_replies_and_scores_are_not_asked_twice(values, tmp_path, monkeypatch):
     first = run(settings(values), StageDir(tmp_path / "out"))
     monkeypatch.setattr(answers, "open_scorer", None)

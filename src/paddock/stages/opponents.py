@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 from paddock.backends.spec import read_spec
 from paddock.errors import DataError, EmptyDataError, SettingsError
@@ -21,8 +21,15 @@ from paddock.text.dialog import Dialog, opening_of
 from paddock.text.files import read_rows
 from paddock.text.readers import Sources, locations, read_prompts
 
-Opponents = dict[str, str | dict[str, Any]] | str
-"""Names with a path or the fields of a spec each, or a YAML file of them."""
+
+def _in_order(opponents: dict[str, Any] | str) -> list[dict[str, Any]] | str:
+    """Models as `settings.json` holds them: a list, since keys are sorted there, and figures depend on the order."""
+    return opponents if isinstance(opponents, str) else [{name: spec} for name, spec in opponents.items()]
+
+
+Opponents = Annotated[dict[str, str | dict[str, Any]] | str, PlainSerializer(_in_order, when_used="json")]
+"""Names with a path or the fields of a spec each, or a YAML file of them. Another order of them is another setting: who is
+compared with whom, and from whose side, follows from it."""
 
 COUNTED = ("domain", "turns", "prompt_words")  # what a prompt tells without a column
 BY = ("domain", "category", "turns", "prompt_words")  # what figures are given by, as far as prompts have it
