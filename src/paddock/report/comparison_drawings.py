@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from paddock.report.drawings import STROKES
 from paddock.report.figures import ACCENT, FAINT, INCHES, INK, MUTED, ROUND_STEPS, STYLE, to_svg
+from paddock.report.labels import Label, place_labels
 from paddock.report.wording import percent
 
 ROW_INCHES = 0.3
@@ -66,8 +67,6 @@ def path_figure(name: str, paths: Mapping[str, Sequence[Place]], x_label: str, y
             for place in places:
                 axes.plot(place.x[1:], (place.y[0],) * 2, color=colour, lw=0.7, alpha=0.4)
                 axes.plot((place.x[0],) * 2, place.y[1:], color=colour, lw=0.7, alpha=0.4)
-                at = place.x[0], place.y[0]
-                axes.annotate(place.name, at, (4, 4), textcoords="offset points", fontsize=7, color=colour, zorder=4)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(6, steps=ROUND_STEPS))
             axis.set_major_formatter(FuncFormatter(_as_per_cent))
@@ -76,6 +75,12 @@ def path_figure(name: str, paths: Mapping[str, Sequence[Place]], x_label: str, y
         axes.set_ylabel(y_label)
         if len(paths) > 1:
             figure.legend(loc="outside upper left", ncols=len(paths), borderpad=0)
+        labels = [
+            Label(place.name, (place.x[0], place.y[0]), colour)
+            for places, (colour, _) in zip(paths.values(), STROKES, strict=False)
+            for place in places
+        ]
+        place_labels(figure, axes, labels)
         return to_svg(figure, name)
 
 
