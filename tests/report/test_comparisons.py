@@ -8,7 +8,8 @@ from paddock.evaluate.comparison import Judgement, compare
 from paddock.evaluate.judge import Contest, Item, Judged, position_bias
 from paddock.report import comparisons
 from paddock.report.blocks import Figures, Prose, Table
-from paddock.report.comparison_drawings import Place, path_figure, shares_figure
+from paddock.report.comparison_drawings import ON_PAGE, Place, draw_shares, path_figure, shares_figure
+from paddock.report.evaluation_plots import IN_FILE
 from paddock.report.figures import CSS_COLOURS
 from paddock.report.page import write_report
 from paddock.report.run_folder import read_run
@@ -81,6 +82,15 @@ def test_three_models_have_strengths_and_what_has_no_maximum_says_so(tmp_path, a
 def test_a_run_without_a_judge_has_no_section(tmp_path, add):
     add("judge", "judge", {"pairs": []})
     assert comparisons.section(read_run(tmp_path)) is None
+
+
+def test_a_page_and_a_file_draw_the_same_bars_each_in_its_colours():
+    rows = [("a vs b", compare(JUDGEMENTS).as_result()["pairs"][0])]
+    page, file = (draw_shares(rows, look).axes[0] for look in (ON_PAGE, IN_FILE))
+    widths = [[bar.get_width() for bar in axes.patches] for axes in (page, file)]
+    assert widths[0] == widths[1] == [0.5, 0.25, 0.25]
+    assert [[text.get_text() for text in axes.texts] for axes in (page, file)] == [["50", "25", "25"]] * 2
+    assert {bar.get_facecolor() for bar in page.patches}.isdisjoint(bar.get_facecolor() for bar in file.patches)
 
 
 def test_drawings_use_the_pages_colours_and_their_bytes_follow_from_the_data():

@@ -17,7 +17,19 @@ from paddock.report.wording import percent
 
 ROW_INCHES = 0.3
 LEAST_WRITTEN = 0.08  # a narrower part of a bar has no room for its number
-PARTS = (("win", ACCENT, 0.85), ("tie", MUTED, 0.25), ("loss", INK, 0.55))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How bars are drawn: the drawing's width in inches; of each part its colour, opacity, and its number's colour; and the
+    colour of the intervals."""
+
+    width: float
+    parts: tuple[tuple[str, str, float, str], ...]
+    interval: str
+
+
+ON_PAGE = Look(INCHES[0], (("win", ACCENT, 0.85, INK), ("tie", MUTED, 0.25, INK), ("loss", INK, 0.55, INK)), ACCENT)
 
 
 @dataclass(frozen=True)
@@ -30,28 +42,33 @@ class Place:
 
 
 def shares_figure(name: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    """Bars of wins, ties and losses, a row a pair or a group (Figures 12, 30, 31); a line is the interval of the wins."""
+    """The bars as a page holds them."""
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(INCHES[0], 0.8 + ROW_INCHES * len(rows)), layout="constrained")
-        axes = figure.add_subplot()
-        begin = [0.0] * len(rows)
-        for part, colour, alpha in PARTS:
-            shares = [row[part]["estimate"] for _, row in rows]
-            axes.barh(range(len(rows)), shares, left=begin, color=colour, alpha=alpha, height=0.62, label=part, linewidth=0)
-            for place, (left, share) in enumerate(zip(begin, shares, strict=True)):
-                if share >= LEAST_WRITTEN:
-                    text = f"{100 * share:.0f}"
-                    axes.text(left + share / 2, place, text, ha="center", va="center", fontsize=7, color=INK)
-            begin = [left + share for left, share in zip(begin, shares, strict=True)]
-        for place, (_, row) in enumerate(rows):
-            axes.plot((row["win"]["lower"], row["win"]["upper"]), (place + 0.4,) * 2, color=ACCENT, linewidth=1.4)
-        axes.set_yticks(range(len(rows)), labels=[label for label, _ in rows], fontsize=8)
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlim(0, 1)
-        axes.xaxis.set_major_formatter(FuncFormatter(_as_per_cent))
-        axes.spines[["top", "left"]].set_visible(False)
-        figure.legend(loc="outside upper left", ncols=3, borderpad=0)
-        return to_svg(figure, name)
+        return to_svg(draw_shares(rows, ON_PAGE), name)
+
+
+def draw_shares(rows: Sequence[tuple[str, Mapping[str, Any]]], look: Look) -> Figure:
+    """Bars of wins, ties and losses, a row a pair or a group (Figures 12, 30, 31); a line is the interval of the wins."""
+    figure = Figure(figsize=(look.width, 0.8 + ROW_INCHES * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    begin = [0.0] * len(rows)
+    for part, colour, alpha, ink in look.parts:
+        shares = [row[part]["estimate"] for _, row in rows]
+        axes.barh(range(len(rows)), shares, left=begin, color=colour, alpha=alpha, height=0.62, label=part, linewidth=0)
+        for place, (left, share) in enumerate(zip(begin, shares, strict=True)):
+            if share >= LEAST_WRITTEN:
+                axes.text(left + share / 2, place, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=ink)
+        begin = [left + share for left, share in zip(begin, shares, strict=True)]
+    for place, (_, row) in enumerate(rows):
+        if row["win"]["lower"] is not None:
+            axes.plot((row["win"]["lower"], row["win"]["upper"]), (place + 0.4,) * 2, color=look.interval, linewidth=1.4)
+    axes.set_yticks(range(len(rows)), labels=[label for label, _ in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(FuncFormatter(_as_per_cent))
+    axes.spines[["top", "left"]].set_visible(False)
+    figure.legend(loc="outside upper left", ncols=3, borderpad=0, frameon=False)
+    return figure
 
 
 def path_figure(name: str, paths: Mapping[str, Sequence[Place]], x_label: str, y_label: str) -> str:
