@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from paddock.cli.options import AsJson, Config, DryRun, Out, Seed, Set, show, show_table
-from paddock.cli.stage import done, gather
+from paddock.cli.stage import gather, run_stage
 
 app = typer.Typer(help="Measure a model on a safety benchmark, beside the paper's figures.", no_args_is_help=True)
 
@@ -53,23 +54,17 @@ def command(name: str) -> Callable[..., None]:
         words = [f"{key}.data={data}"] if data is not None else []
         words += [f"{key}.chat={str(chat).lower()}"] if chat is not None else []
         words += [word if word.partition("=")[0] in OF_THE_STAGE else f"{key}.{word}" for word in set_ or []]
-        results = done("benchmark", out, gather(config, words, model=model, seed=seed), dry_run)
-        if results is None:  # another process has them
-            return
-        if as_json or dry_run:
-            show(results, as_json)
-        else:
-            show_results(out.name, results)
+        run_stage("benchmark", out, gather(config, words, model=model, seed=seed), dry_run, as_json, show_results)
 
     run.__doc__ = COMMANDS[name]
     return run
 
 
-def show_results(name: str, results: dict[str, Any]) -> None:
+def show_results(results: dict[str, Any], out: Path) -> None:
     """Print the figures in the paper's tables, and the protocol below them."""
     from paddock.report.benchmarks import tables_of
 
-    for table in tables_of({name: results["benchmarks"]}):
+    for table in tables_of({out.name: results["benchmarks"]}):
         columns = ("model", *table.columns[1:])
         rows = [
             dict(zip(columns, (f"{row.cells[0]} (paper)" if row.published else row.cells[0], *row.cells[1:]), strict=True))

@@ -9,7 +9,7 @@ import typer
 
 from paddock.cli.evaluate import show_comparison
 from paddock.cli.options import AsJson, Config, Data, DryRun, Out, Seed, Set, show, show_table
-from paddock.cli.stage import done, gather
+from paddock.cli.stage import gather, run_stage
 
 COLUMNS = ("model", "replies", "failed", "empty", "cut_short", "words", "tokens_written", "money", "seconds")
 
@@ -33,13 +33,7 @@ def judge(
     """Compare models by a judge, any chat model with a rubric or a reward model: wins, ties, losses, position bias."""
     paths = {name: None if path is None else str(path) for name, path in (("opponents", opponents), ("rubric", rubric))}
     values = gather(config, set_, data=data, judge=judge, seed=seed, **paths)
-    result = done("judge", out, values, dry_run)
-    if result is None:
-        return
-    if as_json or dry_run:
-        show(result, as_json)
-    else:
-        show_judge(result, out)
+    run_stage("judge", out, values, dry_run, as_json, show_judge)
 
 
 def show_judge(result: dict[str, Any], out: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from paddock.cli.options import AsJson, Config, Data, DryRun, Out, Seed, Set, in_words, show, show_table
-from paddock.cli.stage import done, gather
+from paddock.cli.options import AsJson, Config, Data, DryRun, Out, Seed, Set, in_words, show_table
+from paddock.cli.stage import gather, run_stage
 
 
 def reward_curve(
@@ -26,12 +26,11 @@ def reward_curve(
 ) -> None:
     """Show versions' progress on both axes by reward models, neutral ones beside their own (paper section 3.4.1)."""
     values = gather(config, set_, data=data, models=models and str(models), opponent=opponent, seed=seed)
-    result = done("reward-curve", out, values, dry_run)
-    if result is None:
-        return
-    if as_json or dry_run:
-        show(result, as_json)
-        return
+    run_stage("reward-curve", out, values, dry_run, as_json, show_curve)
+
+
+def show_curve(result: dict[str, Any], out: Path) -> None:
+    """Print where each version stands, and whether the two judges part."""
     rows = [{**row, **row["win_rate"]} for row in result["curve"]]
     show_table(rows, ("version", "judge", "axis", "estimate", "lower", "upper", "n", "unscored"))
     print(f"\ndiverges  {in_words(result['diverges'])}\nnote: `paddock report {out}` draws it")

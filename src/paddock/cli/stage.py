@@ -72,8 +72,18 @@ def command(kind: str, about: str, without: Collection[str] = ()) -> Callable[..
     return run
 
 
-def run_stage(kind: str, out: Path, values: dict[str, Any], dry_run: bool, as_json: bool) -> None:
-    """Plan the stage `kind`, or do it in the folder `out`, and print what came of it; draw what it has of the figures."""
+def run_stage(
+    kind: str,
+    out: Path,
+    values: dict[str, Any],
+    dry_run: bool,
+    as_json: bool,
+    show_results: Callable[[dict[str, Any], Path], None] | None = None,
+) -> None:
+    """Plan the stage `kind`, or do it in the folder `out`, and print what came of it; draw what it has of the figures.
+
+    `show_results` prints the results for people; without it they are listed as they are.
+    """
     results = done(kind, out, values, dry_run)
     if results is None:
         return
@@ -81,7 +91,10 @@ def run_stage(kind: str, out: Path, values: dict[str, Any], dry_run: bool, as_js
         from paddock.report.page import write_report
 
         say(f"{out.name}: drawn in {write_report(out)}")
-    show(results, as_json)
+    if show_results is None or as_json or dry_run:
+        show(results, as_json)
+    else:
+        show_results(results, out)
 
 
 def done(kind: str, out: Path, values: dict[str, Any], dry_run: bool) -> dict[str, Any] | None:
