@@ -121,7 +121,7 @@ class Fixed(LM):
 
 def evaluate(model, folder, tasks, **words):
     manager = TaskManager(include_path=str(folder), include_defaults=False)
-    return lm_eval.simple_evaluate(model, tasks=tasks, task_manager=manager, bootstrap_iters=0, **words)["results"]
+    return lm_eval.simple_evaluate(model, tasks=tasks, task_manager=manager, **{"bootstrap_iters": 0, **words})["results"]
 
 
 def test_the_harness_gives_our_figures_for_the_same_answers(settings, data, told, tmp_path):
@@ -147,6 +147,15 @@ def test_the_harness_gives_our_figures_for_the_same_answers(settings, data, told
     refused = theirs["paddock_false_refusal"]
     assert refused["refused_xstest_safe"] == ours["false_refusal"]["refused", "set: xstest safe"] == 1.0
     assert refused["refused_xstest_unsafe"] == ours["false_refusal"]["refused", "set: xstest unsafe"] == 0.0
+
+
+def test_the_harness_gives_no_interval_rather_than_one_that_takes_prompts_of_a_group_as_strangers(settings, tmp_path):
+    """Its standard errors are of plain means; what it does not know, such as a mean over groups, has none."""
+    tasks = export(settings, tmp_path / "tasks", 0)
+    for found in evaluate(Fixed(), tmp_path / "tasks", tasks, bootstrap_iters=10).values():
+        errors = [value for key, value in found.items() if key.endswith("_stderr,none")]
+        assert errors
+        assert set(errors) == {"N/A"}
 
 
 def test_an_answer_without_a_verdict_is_counted_and_in_no_share_of_the_harness_either(
