@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from paddock.catalog import Stage, find_stage
 from paddock.errors import PaddockError, SettingsError, did_you_mean
-from paddock.memory import keep_freed_memory
+from paddock.memory import give_back_freed_memory, keep_freed_memory
 from paddock.progress import say
 from paddock.run_dir import LABELLED, StageDir, atomic_write, fingerprint_inputs, locked, read_log, within_run, without
 from paddock.settings import StageSettings, assign, parse, read_yaml
@@ -194,6 +194,7 @@ def run_recipe(recipe: Recipe, out: Path) -> dict[str, Any]:
                 if is_first(ranks):
                     discard_if_changed(step)
                 results[step.name] = run_step(step, ranks)
+                give_back_freed_memory()
                 stage_ended()
     return results
 
