@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from paddock.errors import SettingsError
 from paddock.evaluate.obedience import read_speaks
@@ -293,3 +294,9 @@ def test_a_prompt_survives_the_trip_through_its_row(world):
         for row, prompt in zip(rows(world, name), read_prompts(world / f"{name}.jsonl"), strict=True):
             assert GradedPrompt.from_row(prompt.to_row()) == prompt
             assert prompt.to_row() == row
+
+
+def test_a_world_of_another_version_is_of_other_settings():
+    assert WorldSettings().version == WORLD_VERSION
+    with pytest.raises(ValidationError, match="version"):
+        WorldSettings(version=WORLD_VERSION - 1)

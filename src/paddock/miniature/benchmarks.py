@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -31,7 +31,7 @@ from paddock.progress import say
 from paddock.run_dir import StageDir, atomic_folder, to_json, write_json_lines
 from paddock.settings import StageSettings
 
-BENCHMARKS_VERSION = 1
+BENCHMARKS_VERSION: Final = 1
 """Raised with every change that alters a file of these sets."""
 
 WRONG_VALUES = 3  # false answers a question
@@ -44,6 +44,7 @@ PARTIAL_RATE = 0.1
 class WorldBenchmarksSettings(StageSettings):
     """Which world, and how large its sets are."""
 
+    version: Literal[1] = Field(BENCHMARKS_VERSION, description="of the sets; those of another version are made anew")
     data: str = Field(description="the folder of the world whose facts are asked")
     questions: int = Field(200, ge=8, description="questions on facts")
     toxic_prompts: int = Field(10, ge=1, description="rude and harmless sentences to go on from, of each, a trade")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
@@ -27,13 +27,14 @@ from paddock.text.constraints import CONSTRAINT_KINDS
 
 UNSEEN_IN_WORLD = ("begin_word",)  # a kind of system message that no training of the world shows
 
-WORLD_VERSION = 5
+WORLD_VERSION: Final = 5
 """Raised with every change that alters a file of the world; docs/miniature.md logs what each version changed."""
 
 
 class WorldSettings(StageSettings):
     """How large a world is, and how good its demonstrations are."""
 
+    version: Literal[5] = Field(WORLD_VERSION, description="of the files; a world of another version is made anew")
     seed: int = Field(0, ge=0, description="draws the facts, the texts, and what is held out")
     documents: int = Field(64_000, ge=1, description="documents to pretrain on, of about 70 tokens at 1,024 pieces")
     validation_documents: int = Field(400, ge=1, description="documents held out to measure the pretraining loss")
