@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from paddock.errors import PaddockError
 from paddock.model.decoding import Cache, DecodingNetwork, bounds_of, decode, lay_out, prefill
+from paddock.model.decoding_rows import Rows, Sample
 from paddock.model.sampling import choose, uniform_numbers
 from paddock.model.transformer import Transformer
 from paddock.protocols import Completion, Prompt, Sampling
@@ -45,64 +45,6 @@ class _Request(NamedTuple):
     prompt: int
     first_sample: int
     samples: int
-
-
-class _Sample(NamedTuple):
-    """A completion on its way: the prompt and its number among the prompt's samples, and its random numbers, one a token."""
-
-    prompt: int
-    number: int
-    uniform: list[float]
-
-
-class _Rows:
-    """What is known of each row being decoded; the first `len(samples)` rows are in use. R rows, N new tokens at most.
-
-    A row belongs to all samples of a prompt whose ids are the same so far. Where they choose different tokens, it forks.
-    """
-
-    def __init__(self, rows: int, most_new: int, device: torch.device) -> None:
-        self.samples: list[list[_Sample]] = []  # of each row
-        self.last = torch.zeros(rows, dtype=torch.int64, device=device)  # the token not yet read
-        self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)  # tokens in the cache
-        self.made = torch.zeros(rows, dtype=torch.int64, device=device)  # tokens sampled
-        self.limits = torch.zeros(rows, dtype=torch.int64, device=device)
-        self.token_ids = torch.zeros(rows, most_new, dtype=torch.int64, device=device)
-        self.log_probs = torch.zeros(rows, most_new, device=device)
-
-    def copy(self, source: Tensor, target: Tensor) -> None:
-        """Copy rows `source` (M,) onto rows `target` (M,)."""
-        for tensor in (self.last, self.lengths, self.made, self.limits, self.token_ids, self.log_probs):
-            tensor[target] = tensor[source]
-
-    def uniform(self, first: int) -> Tensor:
-        """The next random number of each sample of the rows from `first` on, (B, most samples of a row)."""
-        rows = self.samples[first:]
-        numbers = np.zeros((len(rows), max(map(len, rows))), np.float32)
-        for row, (samples, made) in enumerate(zip(rows, self.made[first : len(self.samples)].tolist(), strict=True)):
-            numbers[row, : len(samples)] = [sample.uniform[made] for sample in samples]
-        return torch.from_numpy(numbers).to(self.last.device)
-
-    def fork(self, first: int, tokens: list[list[int]]) -> tuple[list[int], list[int]]:
-        """Give samples of the rows from `first` on whose next `tokens` differ from their row's first one rows of their own.
-
-        Returns, of each row from `first` on and then of each new one, the row that it comes from and the place of one of its
-        samples there. What the rows hold is the caller's to copy.
-        """
-        sources, places = [], []
-        forks: list[tuple[int, int, list[_Sample]]] = []
-        for row, (samples, chosen) in enumerate(zip(self.samples[first:], tokens, strict=True), start=first):
-            by_token: dict[int, list[int]] = {}
-            for place in range(len(samples)):
-                by_token.setdefault(chosen[place], []).append(place)
-            (kept, *_), *others = by_token.values()
-            sources.append(row)
-            places.append(kept)
-            forks += [(row, other[0], [samples[place] for place in other]) for other in others]
-            if others:
-                self.samples[row] = [sample for place, sample in enumerate(samples) if chosen[place] == chosen[kept]]
-        self.samples += [samples for _, _, samples in forks]
-        return [*sources, *(row for row, _, _ in forks)], [*places, *(place for _, place, _ in forks)]
 
 
 @torch.inference_mode()
@@ -161,7 +103,7 @@ class _Decoder:
         self.rows_aimed_at = min(rows or most_rows, affordable)
         self.capacity = min(self.rows_aimed_at * SAMPLES_A_ROW, affordable)  # rows, should all samples differ at once
         self.cache = Cache(model, self.capacity, positions)
-        self.rows = _Rows(self.capacity, max(limits), self.device)
+        self.rows = Rows(self.capacity, max(limits), self.device)
         self.network: DecodingNetwork = lay_out(model, self.rows_aimed_at)
         # Prompts of like length stand side by side, so that little of the attention is spent on empty columns.
         order = sorted(range(len(prompts)), key=lambda prompt: -len(prompts[prompt]))
@@ -171,7 +113,7 @@ class _Decoder:
             for first in range(0, sampling.n, self.rows_aimed_at)
         )
 
-    def run(self) -> Iterator[tuple[_Sample, Generated]]:
+    def run(self) -> Iterator[tuple[Sample, Generated]]:
         """Every completion as it finishes."""
         rows = self.rows
         while self.queue or rows.samples:
@@ -212,14 +154,14 @@ class _Decoder:
         self.longest = int(rows.lengths[: len(rows.samples)].max())
         self.sample(first_row, logits)
 
-    def samples_of(self, request: _Request) -> list[_Sample]:
+    def samples_of(self, request: _Request) -> list[Sample]:
         """The samples of a request, with their random numbers; greedy ones need none."""
         numbers = range(request.first_sample, request.first_sample + request.samples)
         limit, seed = self.limits[request.prompt], self.sampling.seed
         if self.sampling.temperature == 0:
-            return [_Sample(request.prompt, number, [0.0] * limit) for number in numbers]
+            return [Sample(request.prompt, number, [0.0] * limit) for number in numbers]
         return [
-            _Sample(request.prompt, number, uniform_numbers(seed, request.prompt, number, limit).tolist())
+            Sample(request.prompt, number, uniform_numbers(seed, request.prompt, number, limit).tolist())
             for number in numbers
         ]
 
@@ -241,7 +183,7 @@ class _Decoder:
         rows.log_probs[used].scatter_(1, made, log_probs[source - first, place][:, None])
         rows.made[used] += 1
 
-    def collect(self) -> Iterator[tuple[_Sample, Generated]]:
+    def collect(self) -> Iterator[tuple[Sample, Generated]]:
         """Take finished rows out, and close the gaps with the last rows in use."""
         rows, used = self.rows, len(self.rows.samples)
         full = rows.made[:used] >= rows.limits[:used]
