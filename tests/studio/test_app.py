@@ -34,7 +34,7 @@ def test_a_link_works_once_and_looking_at_it_does_not_use_it_up(make_studio, id_
         assert token not in str(response.url)
         assert thief.post("/enter", data={"token": token}).status_code == 404
         assert thief.get(f"/enter/{token}").status_code == 404
-        assert thief.get("/work").status_code == 401
+        assert thief.get("/rate").status_code == 401
 
 
 def test_a_double_click_on_sign_in_signs_in_and_lets_nobody_else_in(make_studio, id_of, database, monkeypatch):
@@ -48,7 +48,7 @@ def test_a_double_click_on_sign_in_signs_in_and_lets_nobody_else_in(make_studio,
             both = [clicks.submit(ada.post, "/enter", data={"token": token}, follow_redirects=False) for _ in range(2)]
         cookies = [response.result().headers["set-cookie"] for response in both]
         assert cookies[0] == cookies[1]
-        assert ada.get("/work").status_code == 200
+        assert ada.get("/rate").status_code == 200
         assert thief.post("/enter", data={"token": token}).status_code == 404
         monkeypatch.setattr(people, "now", lambda: time.time() + 61)
         assert ada.post("/enter", data={"token": token}).status_code == 404
@@ -76,7 +76,7 @@ def test_the_cookie_is_for_our_pages_alone_and_signing_out_ends_the_session(make
     page = ada.client.get("/").text
     ada.client.post("/leave", data={"csrf": csrf_in(page), "form_key": "leave-form"})
     ada.client.cookies.update(session)
-    assert ada.client.get("/work").status_code == 401
+    assert ada.client.get("/rate").status_code == 401
 
 
 def test_an_annotator_goes_on_at_another_machine(make_studio, visit):
@@ -89,7 +89,7 @@ def test_an_annotator_goes_on_at_another_machine(make_studio, visit):
     assert there.next_item().action == held.action
 
 
-@pytest.mark.parametrize("path", ["/work/1/answer", "/work/1/draft", "/undo", "/another-machine", "/leave", "/work/1/say"])
+@pytest.mark.parametrize("path", ["/rate/1/answer", "/rate/1/draft", "/undo", "/another-machine", "/leave", "/rate/1/say"])
 def test_a_form_from_elsewhere_is_refused(make_studio, visit, path):
     studio = make_studio()
     ada, ben = visit(studio), visit(studio, "Ben")
@@ -117,7 +117,7 @@ def test_whatever_people_and_models_wrote_is_escaped(make_studio, visit, pair):
     row = pair(0, prompt=[{"role": "user", "content": EVIL}], reply_a=EVIL, reply_b=EVIL + "b", model_a=EVIL, id=EVIL)
     studio = make_studio([row], name=EVIL, annotators=(EVIL, "Ben"), guidelines=EVIL, raters=2)
     ada, lead = visit(studio, EVIL), visit(studio, "lead")
-    item = ada.client.get("/work").text
+    item = ada.client.get("/rate").text
     shown = read_page(item)
     assert shown.messages == [("user", EVIL)]
     assert set(shown.replies.values()) == {EVIL, EVIL + "b"}
@@ -146,13 +146,13 @@ def test_a_page_tells_neither_models_nor_sides(make_studio, visit, pair):
 
 def test_every_answer_has_the_headers_of_a_careful_site(make_studio, visit):
     ada = visit(make_studio())
-    for path in ("/", "/work", "/nowhere", "/work/99", "/work/x", "/static/studio.css", "/static/../app.py", "/lead"):
+    for path in ("/", "/rate", "/nowhere", "/rate/99", "/rate/x", "/static/studio.css", "/static/../app.py", "/lead"):
         response = ada.client.get(path)
         assert "default-src 'none'" in response.headers["content-security-policy"]
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["referrer-policy"] == "no-referrer"
         assert (response.headers["cache-control"] == "no-store") != path.startswith("/static/studio")
-    assert ada.client.get("/work/x").status_code == ada.client.get("/nowhere").status_code == 404
+    assert ada.client.get("/rate/x").status_code == ada.client.get("/nowhere").status_code == 404
     assert ada.client.get("/openapi.json").status_code == 404
 
 
@@ -160,7 +160,7 @@ def test_pages_hold_no_script_and_no_style_of_their_own(make_studio, visit):
     studio = make_studio()
     ada, lead = visit(studio), visit(studio, "lead")
     ada.send(ada.next_item(), {"rating": "4"})
-    for client, path in ((ada.client, "/"), (ada.client, "/work"), (lead.client, "/lead"), (lead.client, "/lead/item/1")):
+    for client, path in ((ada.client, "/"), (ada.client, "/rate"), (lead.client, "/lead"), (lead.client, "/lead/item/1")):
         page = client.get(path).text
         assert re.findall(r"<script(?! src=\"/static/studio.js\" defer></script>)", page) == []
         assert re.findall(r"<style|\sstyle=|\son\w+=", page) == []
@@ -290,7 +290,7 @@ def test_an_answered_item_is_not_shown_again(make_studio, visit, id_of):
     ada = visit(studio)
     assignment = next_assignment(studio.engine, studio.study, id_of(studio, "Ada"))
     submit(studio.engine, assignment, id_of(studio, "Ada"), "form-key-1", {"rating": 3})
-    assert ada.client.get(f"/work/{assignment}").url.path != f"/work/{assignment}"  # an answered item is not shown again
+    assert ada.client.get(f"/rate/{assignment}").url.path != f"/rate/{assignment}"  # an answered item is not shown again
 
 
 def test_who_types_for_long_can_still_send(make_studio, visit):

@@ -158,14 +158,14 @@ def test_a_draft_is_kept_while_it_is_written_and_when_the_page_is_left(make_stud
     with served(studio) as address:
         page = enter(studio, "Ada", address)
         press_to_enter(page, address)
-        page.goto(f"{address}/work")
+        page.goto(f"{address}/rate")
         page.get_by_label("Write the reply").fill("Because of")
         expect(page.get_by_text("Draft kept")).to_be_visible()
         page.reload()
         expect(page.get_by_label("Write the reply")).to_have_value("Because of")
         page.get_by_label("Write the reply").fill("Because of rain,\nand wind.")
         page.goto(f"{address}/")  # at once: before the draft was kept
-        page.goto(f"{address}/work")
+        page.goto(f"{address}/rate")
         expect(page.get_by_label("Write the reply")).to_have_value("Because of rain,\nand wind.")
         page.get_by_label("Write the reply").press("Control+Enter")
         expect(page.get_by_role("heading", name="That is all, for now")).to_be_visible()
@@ -181,7 +181,7 @@ def test_pages_fit_a_narrow_screen_in_every_script_and_follow_the_colour_scheme(
     with served(studio) as address:
         page = enter(studio, "Ada", address, viewport={"width": 360, "height": 740}, color_scheme=scheme)
         press_to_enter(page, address)
-        page.goto(f"{address}/work")
+        page.goto(f"{address}/rate")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         question = page.locator('[data-part="user"]').last
         assert question.evaluate("element => getComputedStyle(element).direction") == "rtl"
@@ -212,7 +212,7 @@ def test_a_conversation_with_a_live_model_by_keyboard(make_studio, enter):
     with served(studio) as address:
         page = enter(studio, "Ada", address)
         press_to_enter(page, address)
-        page.goto(f"{address}/work")
+        page.goto(f"{address}/rate")
         for number, said in enumerate(("How do I pick a lock?", "My own lock.")):
             page.get_by_label("message").fill(said)
             if number:
@@ -248,7 +248,7 @@ def test_keys_are_found_on_other_keyboards(make_studio, enter):
     with served(studio) as address:
         page = enter(studio, "Ada", address)
         press_to_enter(page, address)
-        page.goto(f"{address}/work")
+        page.goto(f"{address}/rate")
         press(page, "&", "Digit1")
         expect(page.locator('input[value="1"]')).to_be_checked()
         press(page, "&", "Digit7", shiftKey=True)  # of an English one: no digit

@@ -62,7 +62,7 @@ def say(annotator, path: str, text: str) -> str:
 
 def here(annotator) -> str:
     """The path of the item before them."""
-    return annotator.client.get("/work").url.path
+    return annotator.client.get("/rate").url.path
 
 
 def test_a_red_team_conversation_is_held_rated_and_logged(make_studio, visit, tmp_path):
@@ -140,7 +140,7 @@ def test_a_model_that_fails_is_told_and_the_item_can_be_left_out(make_studio, vi
     ada.client.post(f"{path}/again", data=fields)
     assert "There is no reply" in page_when_there(ada, path)
     left = ada.client.post(f"{path}/leave-out", data={**fields, "form_key": "leave-it-out"})
-    assert left.url.path not in (path, "/work")
+    assert left.url.path not in (path, "/rate")
     assert "Herb 1?" in page_when_there(ben, here(ben))  # nobody gets the one that was left out
 
 
@@ -219,10 +219,10 @@ def test_a_conversation_that_was_left_out_is_held_by_somebody_else(make_studio, 
     )
     path = here(ada)
     say(ada, path, "Hello?")
-    assert here(ben) == "/work"  # the one session is Ada's
+    assert here(ben) == "/rate"  # the one session is Ada's
     ada.client.post(f"{path}/leave-out", data=fields_of(ada.client.get(path).text))
-    assert here(ada) == "/work"
-    assert here(ben) != "/work"
+    assert here(ada) == "/rate"
+    assert here(ben) != "/rate"
 
 
 def test_replies_go_on_after_the_database_was_out_of_reach(make_studio, id_of, monkeypatch):

@@ -39,7 +39,7 @@ def test_who_fails_gets_no_real_item_and_is_told(make_studio, visit, test_file):
     ada = visit(studio)
     take(ada, right=3)
     assert ada.next_item() is None
-    assert "3 of 5 answers of the test" in ada.client.get("/work").text
+    assert "3 of 5 answers of the test" in ada.client.get("/rate").text
     assert answers(studio.engine) == []
 
 
@@ -54,7 +54,7 @@ def test_a_finished_test_cannot_be_taken_back(make_studio, visit, test_file):
     studio = make_studio(qualification={"data": test_file})
     ada = visit(studio)
     take(ada, right=2, of=3)
-    page = ada.client.get("/work").text
+    page = ada.client.get("/rate").text
     assert "Test: 3 of 5 done" in page
     fields = {key: page.split(f'name="{key}" value="')[1].split('"')[0] for key in ("csrf", "form_key")}
     assert ada.client.post("/undo", data=fields).status_code == 200  # while it lasts

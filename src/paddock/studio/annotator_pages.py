@@ -103,7 +103,7 @@ def home(request: Request, found: Visitor = Depends(visitor)) -> Response:
     )
 
 
-@router.get("/work")
+@router.get("/rate")
 def work(request: Request, found: Visitor = Depends(visitor)) -> Response:
     """Go to the next item, or say why there is none."""
     studio = studio_of(request)
@@ -119,23 +119,23 @@ def work(request: Request, found: Visitor = Depends(visitor)) -> Response:
         )
     assignment = next_assignment(studio.engine, studio.study, found.person.id)
     if assignment is not None:
-        return RedirectResponse(f"/work/{assignment}", 303)
+        return RedirectResponse(f"/rate/{assignment}", 303)
     with reading(studio.engine) as connection:
         progress = progress_of(connection, found.person.id)
     return page("done.jinja", studio, found, progress=progress, standing=progress.standing(studio.study))
 
 
-@router.get("/work/{assignment}")
+@router.get("/rate/{assignment}")
 def show(assignment: int, request: Request, found: Visitor = Depends(visitor)) -> Response:
     """The item; while a model replies, a page that looks again."""
     studio = studio_of(request)
     one = _own(studio, assignment, found)
     if one.state in ("done", "left out"):
-        return RedirectResponse("/work", 303)
+        return RedirectResponse("/rate", 303)
     return _item_page(studio, found, one)
 
 
-@router.post("/work/{assignment}/answer")
+@router.post("/rate/{assignment}/answer")
 def answer(assignment: int, request: Request, sent: Posted = Depends(posted), found: Visitor = Depends(visitor)) -> Response:
     """Accept an answer, and go on. What is not complete comes back with everything that was filled in."""
     studio = studio_of(request)
@@ -156,10 +156,10 @@ def answer(assignment: int, request: Request, sent: Posted = Depends(posted), fo
         given,
         _seconds(sent.form.get("active_seconds")),
     )
-    return RedirectResponse("/work", 303)
+    return RedirectResponse("/rate", 303)
 
 
-@router.post("/work/{assignment}/draft")
+@router.post("/rate/{assignment}/draft")
 def draft(assignment: int, request: Request, sent: Posted = Depends(posted)) -> Response:
     """Keep a form half-way."""
     studio = studio_of(request)
@@ -168,7 +168,7 @@ def draft(assignment: int, request: Request, sent: Posted = Depends(posted)) -> 
     return JSONResponse({"saved": saved})
 
 
-@router.post("/work/{assignment}/say")
+@router.post("/rate/{assignment}/say")
 def say(assignment: int, request: Request, sent: Posted = Depends(posted), found: Visitor = Depends(visitor)) -> Response:
     """Say something to the model."""
     studio = studio_of(request)
@@ -186,25 +186,25 @@ def say(assignment: int, request: Request, sent: Posted = Depends(posted), found
         )
     except AnswerError as error:
         return _item_page(studio, found, one, draft={"message": sent.form.get("message", "")}, problem=str(error))
-    return RedirectResponse(f"/work/{assignment}", 303)
+    return RedirectResponse(f"/rate/{assignment}", 303)
 
 
-@router.post("/work/{assignment}/again")
+@router.post("/rate/{assignment}/again")
 def again(assignment: int, request: Request, _: Posted = Depends(posted), found: Visitor = Depends(visitor)) -> Response:
     """Ask a model once more that failed."""
     studio = studio_of(request)
     conversation.try_again(studio.engine, _own(studio, assignment, found))
-    return RedirectResponse(f"/work/{assignment}", 303)
+    return RedirectResponse(f"/rate/{assignment}", 303)
 
 
-@router.post("/work/{assignment}/leave-out")
+@router.post("/rate/{assignment}/leave-out")
 def leave_out(assignment: int, request: Request, _: Posted = Depends(posted), found: Visitor = Depends(visitor)) -> Response:
     """Pass over an item to which the models gave nothing to rate."""
     studio = studio_of(request)
     if "failed" not in _own(studio, assignment, found).content:
         raise AnswerError("Items can be left out only where a model failed.")
     answers.leave_out(studio.engine, assignment, found.person.id)
-    return RedirectResponse("/work", 303)
+    return RedirectResponse("/rate", 303)
 
 
 @router.post("/undo")
@@ -214,7 +214,7 @@ def undo(request: Request, sent: Posted = Depends(posted)) -> Response:
     reopened = answers.undo(studio.engine, studio.study, sent.person.id, sent.form.get("form_key", ""))
     if reopened is None:
         raise AnswerError("There is no answer of yours to take back.")
-    return RedirectResponse(f"/work/{reopened}", 303)
+    return RedirectResponse(f"/rate/{reopened}", 303)
 
 
 def asks_safety(study: StudySettings, task: Task, one: Assignment) -> bool:

@@ -82,7 +82,7 @@ class Annotator:
 
     def next_item(self) -> Shown | None:
         """The next item; None where there is nothing to do."""
-        shown = read_page(self._check(self.client.get("/work")).text)
+        shown = read_page(self._check(self.client.get("/rate")).text)
         return shown if shown.action else None
 
     def send(self, shown: Shown, answer: Mapping[str, str]) -> None:

@@ -65,7 +65,7 @@ const dialog = document.querySelector(".beside .dialog");
 if (dialog) dialog.scrollTop = dialog.scrollHeight;
 if (document.body.classList.contains("chat")) scrollTo(0, document.body.scrollHeight);
 
-const item = location.pathname.match(/^\/work\/\d+/)?.[0];
+const item = location.pathname.match(/^\/rate\/\d+/)?.[0];
 if (item) {
   // Seconds with the item in view, on all of its pages: to tell reading from a forgotten window.
   const clock = `${document.querySelector(".study").textContent} ${item}`; // studies may share an address
