@@ -191,6 +191,12 @@ def fingerprint_inputs(paths: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def missing_inputs(paths: Iterable[str]) -> list[str]:
+    """Those of the inputs that are not there; a data set on a hub is taken to be."""
+    local = [path for path in paths if not path.startswith("hf://")]
+    return [path for path in local if not Path(path).exists() and not glob.glob(path, recursive=True)]
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process alone; the hold ends with the process, however it ends. Raises PaddockError."""

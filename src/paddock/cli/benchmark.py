@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from paddock.cli.options import AsJson, Config, DryRun, Out, Seed, Set, show, show_table
+from paddock.cli.options import AsJson, Config, DryRun, Out, Seed, Set, show, show_blocks
 from paddock.cli.stage import gather, run_stage
 
 app = typer.Typer(help="Measure a model on a safety benchmark, beside the paper's figures.", no_args_is_help=True)
@@ -64,14 +64,7 @@ def show_results(results: dict[str, Any], out: Path) -> None:
     """Print the figures in the paper's tables, and the protocol below them."""
     from paddock.report.benchmarks import tables_of
 
-    for table in tables_of({out.name: results["benchmarks"]}):
-        columns = ("model", *table.columns[1:])
-        rows = [
-            dict(zip(columns, (f"{row.cells[0]} (paper)" if row.published else row.cells[0], *row.cells[1:]), strict=True))
-            for row in table.rows
-        ]
-        show_table([{key: cell.replace("\n", " ") for key, cell in row.items()} for row in rows], columns)
-        print(f"{table.caption}\n")
+    show_blocks(tables_of({out.name: results["benchmarks"]}))
     for benchmark, its in results["benchmarks"].items():
         show({f"{benchmark}_protocol": its["protocol"]}, as_json=False)
 

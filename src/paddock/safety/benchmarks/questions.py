@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import Field
 
-from paddock.errors import DataError
 from paddock.safety.benchmarks.records import Record, file_in, read_records
-from paddock.settings import StageSettings, parse, read_yaml
+from paddock.settings import StageSettings, parse, read_yaml_file
 from paddock.text.dialog import Dialog, Message
 
 CSV_FILE = "TruthfulQA.csv"
@@ -90,11 +88,8 @@ def read_primer(path: str | None) -> Primer:
     """
     if path is None:
         return STANDARD_PRIMER
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(path, f"cannot be read ({error})", mend="Give a YAML file with instruction and pairs") from None
-    read = parse(PrimerFile, read_yaml(text, path), path)
+    content = read_yaml_file(path, "primer", mend="Give a YAML file with instruction and pairs")
+    read = parse(PrimerFile, content, path)
     return Primer(read.instruction, read.pairs)
 
 
