@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from paddock.cli.options import AsJson, Config, DryRun, Out, Seed, Set, show, show_table
 from paddock.cli.stage import gather, run_stage
+
+if TYPE_CHECKING:
+    from paddock.report.blocks import Table
 
 app = typer.Typer(help="Measure a model on a safety benchmark, beside the paper's figures.", no_args_is_help=True)
 
@@ -65,15 +68,20 @@ def show_results(results: dict[str, Any], out: Path) -> None:
     from paddock.report.benchmarks import tables_of
 
     for table in tables_of({out.name: results["benchmarks"]}):
-        columns = ("model", *table.columns[1:])
-        rows = [
-            dict(zip(columns, (f"{row.cells[0]} (paper)" if row.published else row.cells[0], *row.cells[1:]), strict=True))
-            for row in table.rows
-        ]
-        show_table([{key: cell.replace("\n", " ") for key, cell in row.items()} for row in rows], columns)
-        print(f"{table.caption}\n")
+        show_report_table(table, "model")
     for benchmark, its in results["benchmarks"].items():
         show({f"{benchmark}_protocol": its["protocol"]}, as_json=False)
+
+
+def show_report_table(table: Table, first: str) -> None:
+    """Print a table of the report, and its caption below it; `first` heads its first column where that has no name."""
+    columns = (table.columns[0] or first, *table.columns[1:])
+    rows = [
+        dict(zip(columns, (f"{row.cells[0]} (paper)" if row.published else row.cells[0], *row.cells[1:]), strict=True))
+        for row in table.rows
+    ]
+    show_table([{key: cell.replace("\n", " ") for key, cell in row.items()} for row in rows], columns)
+    print(f"{table.caption}\n")
 
 
 def lm_eval(out: Out, seed: Seed = None, config: Config = None, set_: Set = None, as_json: AsJson = False) -> None:

@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from paddock.cli import benchmark, chat, corpus, evaluate, judge, model, recipe, reward_progress, stage, studio, tokenizer
+from paddock.cli import (
+    benchmark,
+    chat,
+    corpus,
+    evaluate,
+    judge,
+    model,
+    recipe,
+    red_team,
+    reward_progress,
+    stage,
+    studio,
+    tokenizer,
+)
 from paddock.errors import PaddockError
 
 INTERRUPTED = 130
@@ -29,6 +42,7 @@ app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel="Stages")
 app.command("world", rich_help_panel="Stages")(stage.command("world", stage.WORLD, without=("model", "data")))
 for kind, about in stage.COMMANDS.items():
     app.command(kind, rich_help_panel="Stages")(stage.command(kind, about, stage.LACKING.get(kind, ())))
+app.command("red-team", rich_help_panel="Stages")(red_team.red_team)
 app.add_typer(benchmark.app, name="benchmark", rich_help_panel="Models")
 app.command("chat", rich_help_panel="Models")(chat.chat)
 app.command("perplexity", rich_help_panel="Models")(model.perplexity)

@@ -34,7 +34,6 @@ COMMANDS = {  # stage with model and data -> what its command says of itself
     "compare-rewards": "Set the rewards of two models' replies beside each other (paper Figure 14).",
     "context-distillation": "Sample answers under a safety preprompt, to learn without it (paper section 4.2.4).",
     "safety-scaling": "Fine-tune with more and more safety data; count rewards and refusals (paper section 4.2.3).",
-    "red-team": "Say what a log of red teaming shows, and send what violated to a new version (paper section 4.3).",
     "red-team-world": "Let simulated people red-team a model of the miniature world.",
     "study": "Have the miniature world's annotators rate two models side by side, through the studio (paper section 3.4.2).",
     "evaluate-world": "Grade a model on the miniature world's held-out prompts.",
