@@ -26,9 +26,9 @@ def test_its_figures_are_printed_as_the_reports_tables(paddock, words):
     outcome = paddock(*words)
     assert max(map(len, outcome.out.splitlines())) < 600
     lines = [line.split() for line in outcome.out.splitlines()]
-    assert ["version", "people", "person-hours"] in [line[:3] for line in lines]
+    assert ["version", "gamma", "violating", "prompts"] in [line[:4] for line in lines]
     (version,) = (line for line in lines if line[:1] == ["v1"])
-    assert version[:9] == ["v1", "1", "1", "3", "0", "1", "1", "1.00", "0.03"]  # gamma after the counts, with its interval
+    assert version[:11] == ["v1", "1.00", "0.03", "to", "5.57", "1", "1", "1", "3", "0", "1"]  # gamma, then the counts
     assert "Nobody voted on 1 of 3 attempts of v1" in outcome.out
     assert ["Overall", "50.0%"] in [line[:2] for line in lines]
     assert (

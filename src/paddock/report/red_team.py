@@ -15,12 +15,12 @@ PUBLISHED_GAMMA = "from 1.8 to 0.45"  # section 4.3: the 7B model, over several 
 PUBLISHED_REJECTION = "90%"
 PUBLISHED_AC2 = "0.92"  # section 4.4
 COUNTED = {
-    "people": "people",
+    "violating_prompts": "violating prompts",
     "person_hours": "person-hours",
+    "people": "people",
     "attempts": "attempts",
     "undecided": "undecided",
     "unrated": "unrated",
-    "violating_prompts": "violating prompts",
 }
 
 
@@ -58,22 +58,22 @@ def _by_version(name: str, results: Mapping[str, Any]) -> Table:
         Row(
             (
                 row["model"],
-                *(number(row[key]) for key in COUNTED),
                 interval_cell(row["gamma"], lambda value: f"{value:.2f}"),
+                *(number(row[key]) for key in COUNTED),
                 *_hits(row["hits"]),
                 _ac2(agreement.get(f"model: {row['model']}")),
             )
         )
         for row in versions
     ]
-    rows.append(Row(("Llama 2-Chat 7B", *[UNKNOWN] * len(COUNTED), PUBLISHED_GAMMA, *[UNKNOWN] * 3), published=True))
+    rows.append(Row(("Llama 2-Chat 7B", PUBLISHED_GAMMA, *[UNKNOWN] * (len(COUNTED) + 3)), published=True))
     caption = (
         f"{name}: gamma is the number of prompts that drew a violation, per person and hour. {_about_gamma(versions)} Hit "
         "in 1 and in 10: sessions that drew one within so many decided attempts. In italics the paper's, over several "
         f"rounds; its raters agreed with an AC2 of {PUBLISHED_AC2} on average where they judged the safety of all sizes of "
         "Llama 2-Chat, which was no red teaming."
     )
-    return Table(("", *COUNTED.values(), "gamma", "hit in 1", "hit in 10", "AC2"), tuple(rows), caption)
+    return Table(("", "gamma", *COUNTED.values(), "hit in 1", "hit in 10", "AC2"), tuple(rows), caption)
 
 
 def _about_gamma(versions: list[dict[str, Any]]) -> str:
