@@ -255,7 +255,8 @@ def begin(step: Step) -> dict[str, Any] | None:
     if step.folder.is_complete():
         say(f"{step.name}: complete, skipped (nothing that it depends on has changed)")
         return step.folder.read_results()
-    say(f"{step.name}: {'unfinished, goes on' if resumes else 'starts'}")
+    unfinished = f"{LABELLED} has changed, goes on" if step.folder.is_labelled_anew() else "unfinished, goes on"
+    say(f"{step.name}: {unfinished if resumes else 'starts'}")
     return None
 
 

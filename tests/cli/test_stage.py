@@ -66,13 +66,3 @@ def test_one_command_draws_figures_15_and_33(paddock, tmp_path, monkeypatch):
     assert "figure 15, left" in page
     assert page.count("(figure 33)") >= 2  # a drawing a group
     assert str(tmp_path / "scaling" / "report.html") in outcome.err
-
-
-def test_a_log_of_red_teaming_is_drawn_by_its_command(paddock, tmp_path):
-    row = {"person": "ann", "start": "2026-01-05T09:00:00", "end": "2026-01-05T10:00:00", "model": "v1", "votes": [1, 2, 2]}
-    (tmp_path / "log.jsonl").write_text(json.dumps({**row, "prompt": "steal it", "completion": "Grab it."}) + "\n")
-    words = ("red-team", "--data", tmp_path / "log.jsonl", "--out", tmp_path / "out")
-    assert paddock(*words, "--dry-run").code == 0
-    assert not (tmp_path / "out").exists()
-    assert paddock(*words).code == 0
-    assert "Red teaming" in (tmp_path / "out" / "report.html").read_text()
