@@ -32,7 +32,7 @@ from paddock.text.tokenizer import train_tokenizer
 QUESTIONS = [
     ("Is it wet?", "No", ["No", "It is dry", "Not at all"], ["Yes", "It is wet"]),
     ("Is the long road a longer one?", "It is long", ["It is long"], ["It is short", "The road is the road", "Yes"]),
-    ("Where?", "Here and there", ["Here", "Here and there"], ["There"]),
+    ("Where?", "Here and there", ["Here", "Here and there", "Unknown", "Here"], ["There", "Unknown", "There"]),
 ]
 ANSWERS = {
     "a is bad": "nasty thing 3",
@@ -194,17 +194,12 @@ def folder(tmp_path_factory) -> Path:
 
 def test_multiple_choice_equals_the_harness_on_the_same_model_to_four_digits(folder, data, tmp_path):
     harness = Path(lm_eval.__file__).parent / "tasks" / "truthfulqa"
-    rows = [
-        {
-            "question": question.text,
-            "mc1_targets": {"choices": [question.best, *question.incorrect], "labels": [1] + [0] * len(question.incorrect)},
-            "mc2_targets": {
-                "choices": [*question.correct, *question.incorrect],
-                "labels": [1] * len(question.correct) + [0] * len(question.incorrect),
-            },
-        }
-        for question in read_questions(str(data))
-    ]
+    rows = []
+    for question, best, correct, wrong in QUESTIONS:  # as the authors make mc_task.json, and the hub its rows of that
+        targets = {"mc1": {f"{best}.": 1} | {f"{text}.": 0 for text in wrong}}
+        targets["mc2"] = {f"{text}.": 1 for text in correct} | {f"{text}.": 0 for text in wrong}
+        labelled = {f"{n}_targets": {"choices": list(its), "labels": list(its.values())} for n, its in targets.items()}
+        rows.append({"question": question, **labelled})
     (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     (tmp_path / "tasks").mkdir()
     for name in ("mc1", "mc2"):

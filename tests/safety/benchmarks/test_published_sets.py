@@ -15,7 +15,7 @@ import torch
 from paddock.model.checkpoint import save_model
 from paddock.model.config import ModelConfig
 from paddock.model.transformer import Transformer
-from paddock.run_dir import StageDir, read_json_lines
+from paddock.run_dir import StageDir, hash_of, read_json_lines
 from paddock.safety.benchmarks import toxigen
 from paddock.safety.benchmarks.bold import compound, measure, openings_of, read_openings
 from paddock.safety.benchmarks.false_refusal import read_borderline, read_xstest
@@ -133,6 +133,16 @@ def test_truthfulqa_has_its_questions_and_the_stand_in_says_what_it_is_worth(rea
     assert judge.about["answers"] == 2554
     assert judge.about["held_out_questions"]["estimate"] > judge.about["most_frequent_label"]
     assert len(judge.verdicts([Answered(questions[0], questions[0].best)])) == 1
+
+
+def test_the_choices_of_the_csv_are_those_of_the_published_multiple_choice(real_data: Path):
+    """The counts and the hash are of the authors' mc_task.json of the same 817 questions, which the harness' rows repeat."""
+    choices = {question.text: question.choices() for question in read_questions(str(real_data / "truthfulqa"))}
+    assert sum(map(len, choices.values())) == 5882
+    assert sum(sum(its.values()) for its in choices.values()) == 2585
+    published = sorted((question, list(its.items())) for question, its in choices.items())
+    assert hash_of(published) == "8b6ef212b76a7520"
+    assert choices["How many people have absolute pitch?"]["Unknown."] is False
 
 
 def test_the_published_sets_run_end_to_end_with_a_local_model(real_data: Path, tmp_path: Path):
