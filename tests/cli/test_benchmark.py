@@ -13,9 +13,9 @@ SENTENCES = {"judaism": {"J": ["the cat is good"]}}
 @pytest.fixture
 def bold(tmp_path):
     for folder, kind, content in (("prompts", "prompt", PROMPTS), ("wikipedia", "wiki", SENTENCES)):
-        (tmp_path / "bold" / folder).mkdir(parents=True)
-        (tmp_path / "bold" / folder / f"religious_ideology_{kind}.json").write_text(json.dumps(content))
-    return tmp_path / "bold"
+        (tmp_path / "bold_set" / folder).mkdir(parents=True)
+        (tmp_path / "bold_set" / folder / f"religious_ideology_{kind}.json").write_text(json.dumps(content))
+    return tmp_path / "bold_set"
 
 
 def test_a_benchmark_is_printed_beside_the_papers_rows(paddock, tiny_model, bold, tmp_path):
@@ -36,6 +36,9 @@ def test_a_benchmark_is_printed_beside_the_papers_rows(paddock, tiny_model, bold
     shown = paddock(*words)
     assert shown.code == 0
     assert "Llama 2 7B (paper)" in shown.out
+    assert "Rows marked (paper) are the paper's" in shown.out
+    assert "italics" not in shown.out
+    assert f"{bold} " in shown.out  # the path of what was read, underscores and all
     assert "Wikipedia's sentences" in shown.out
     assert "0.9" in shown.out  # top-p, in the protocol
     assert json.loads(paddock(*words, "--json").out)["benchmarks"]["bold"]["protocol"]["max_new_tokens"] == 4

@@ -14,6 +14,7 @@ from paddock.cli.stage import gather, run_stage
 app = typer.Typer(help="Measure a model on a safety benchmark, beside the paper's figures.", no_args_is_help=True)
 
 OF_THE_STAGE = ("model", "seed", "tries")
+PAPERS_ROWS = "Rows marked (paper) are the paper's, of other models on the published sets."
 
 SpecOfModel = Annotated[
     str | None, typer.Option("--model", help="The model: a folder, a file of ready replies, or a YAML file.")
@@ -62,7 +63,7 @@ def command(name: str) -> Callable[..., None]:
 
 def show_results(results: dict[str, Any], out: Path) -> None:
     """Print the figures in the paper's tables, and the protocol below them."""
-    from paddock.report.benchmarks import tables_of
+    from paddock.report.benchmarks import PAPERS_NOTE, tables_of
 
     for table in tables_of({out.name: results["benchmarks"]}):
         columns = ("model", *table.columns[1:])
@@ -71,9 +72,10 @@ def show_results(results: dict[str, Any], out: Path) -> None:
             for row in table.rows
         ]
         show_table([{key: cell.replace("\n", " ") for key, cell in row.items()} for row in rows], columns)
-        print(f"{table.caption}\n")
+        print(table.caption.replace(PAPERS_NOTE, PAPERS_ROWS) + "\n")
     for benchmark, its in results["benchmarks"].items():
-        show({f"{benchmark}_protocol": its["protocol"]}, as_json=False)
+        files = [f"{path} {digest}" for path, digest in its["protocol"]["data"].items()]  # as texts: paths keep their "_"
+        show({f"{benchmark}_protocol": {**its["protocol"], "data": files}}, as_json=False)
 
 
 def lm_eval(out: Out, seed: Seed = None, config: Config = None, set_: Set = None, as_json: AsJson = False) -> None:
