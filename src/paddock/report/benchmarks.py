@@ -189,7 +189,9 @@ def _judge(about: Mapping[str, Any]) -> str:
     """`linear stand-in (84.6% right where held out)`; a model by its name."""
     name, kind = about.get("model", about.get("name")), str(about.get("kind", UNKNOWN))
     who = f"{kind} {_model_of(name)}" if name else KINDS.get(kind, kind)
-    worth = next((about[key] for key in ("held_out_questions", "agreement", "held_out_accuracy") if about.get(key)), {})
+    worth: Mapping[str, Any] = next(
+        (about[key] for key in ("held_out_questions", "agreement", "held_out_accuracy") if about.get(key)), {}
+    )
     right = finite(worth.get("estimate"))
     return who if right is None else f"{who} ({percent(right)} right where held out)"
 
