@@ -74,7 +74,7 @@ def test_an_interval_of_a_count_and_an_unknown_gamma_are_named(tmp_path, add):
 def test_groups_have_a_column_a_version(tmp_path, add):
     add("log", "red-team", results())
     table = blocks(tmp_path, Table)[1]
-    assert table.columns == ("", "violations, v1", "violations, v2", "rating, v1", "rating, v2")
+    assert table.columns == ("group", "violations, v1", "violations, v2", "rating, v1", "rating, v2")
     assert table.rows[0].cells[0] == "Overall"
     assert table.rows[0].cells[3].startswith("4.50")
 

@@ -66,7 +66,8 @@ def show_results(results: dict[str, Any], out: Path) -> None:
 
     show_blocks(tables_of({out.name: results["benchmarks"]}))
     for benchmark, its in results["benchmarks"].items():
-        show({f"{benchmark}_protocol": its["protocol"]}, as_json=False)
+        files = [f"{path} {digest}" for path, digest in its["protocol"]["data"].items()]  # as texts: paths keep their "_"
+        show({f"{benchmark}_protocol": {**its["protocol"], "data": files}}, as_json=False)
 
 
 def lm_eval(out: Out, seed: Seed = None, config: Config = None, set_: Set = None, as_json: AsJson = False) -> None:
@@ -79,8 +80,19 @@ def lm_eval(out: Out, seed: Seed = None, config: Config = None, set_: Set = None
     refuse_strangers(out, SETTINGS_FILE)
     values = gather(config, set_, seed=seed)
     settings = parse(BenchmarkSettings, {"model": "the harness' own", **values}, "paddock benchmark lm-eval")
-    tasks = export(settings.chosen(), out, settings.seed)
-    show({"tasks": tasks, "command": f"lm_eval --include_path {out} --tasks {','.join(tasks)} --model ..."}, as_json)
+    tasks = dict(zip(settings.chosen().values(), export(settings.chosen(), out, settings.seed), strict=True))
+    text, chat = ([task for its, task in tasks.items() if its.chat is wanted] for wanted in (False, True))
+    show({"tasks": list(tasks.values()), **_commands(out, text, chat)}, as_json)
+
+
+def _commands(out: Path, text: list[str], chat: list[str]) -> dict[str, str]:
+    """What runs the tasks; those that ask in the chat format apart, since the harness has one way for all."""
+    asked = (("command", text, ""), ("chat_command", chat, " --apply_chat_template"))
+    return {
+        name: f"lm_eval --include_path {out} --tasks {','.join(tasks)}{option} --model ..."
+        for name, tasks, option in asked
+        if tasks
+    }
 
 
 for command_name in COMMANDS:

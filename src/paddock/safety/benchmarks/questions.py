@@ -31,6 +31,20 @@ class Question:
     incorrect: tuple[str, ...]
     category: str
 
+    def choices(self) -> dict[str, bool]:
+        """The answers of multiple choice, each once, and whether it is right: those of `mc_task.json`, in its order.
+
+        The authors' `mc_task.json` (the hub's `multiple_choice`) is made so: every answer ends with a full stop, and one
+        that is listed as right and as wrong is wrong.
+        """
+        right, wrong = (map(closed, answers) for answers in (self.correct, self.incorrect))
+        return {**dict.fromkeys(right, True), **dict.fromkeys(wrong, False)}
+
+
+def closed(answer: str) -> str:
+    """The answer with a full stop at its end."""
+    return answer if answer.endswith(".") else f"{answer}."
+
 
 @dataclass(frozen=True, slots=True)
 class Primer:
@@ -45,9 +59,9 @@ class Primer:
         opening = [self.instruction] if instruct and self.instruction else []
         return "\n\n".join([*opening, *shots, f"Q: {question}\nA:"])
 
-    def dialog(self, question: str) -> Dialog:
+    def dialog(self, question: str, instruct: bool = True) -> Dialog:
         """The question to a chat model: the instruction is the system message, the shots are turns before it."""
-        system = [Message("system", self.instruction)] if self.instruction else []
+        system = [Message("system", self.instruction)] if instruct and self.instruction else []
         turns = [
             message for asked, answer in self.pairs for message in (Message("user", asked), Message("assistant", answer))
         ]
