@@ -117,6 +117,22 @@ def test_a_stage_that_holds_what_people_chose_is_not_removed(recipe_file: Path, 
     run(recipe_file, out)
 
 
+def test_a_stage_goes_on_where_what_people_chose_was_changed(recipe_file: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    run(recipe_file, out)
+    labelled, mark = out / "second" / "labelled.jsonl", out / "second" / "stage.json"
+    labelled.write_text("{}\n")
+    mark.unlink()
+    run(recipe_file, out)
+    run(recipe_file, out)
+    assert "labelled.jsonl has changed" not in capsys.readouterr().err
+    labelled.write_text("{}\n{}\n")
+    assert [row["state"] for row in status(out)] == ["complete", "unfinished"]
+    run(recipe_file, out)
+    assert "second: labelled.jsonl has changed, goes on" in capsys.readouterr().err
+    assert [row["state"] for row in status(out)] == ["complete", "complete"]
+
+
 def test_a_stage_that_is_to_go_further_keeps_what_it_has_made(recipe_file: Path, tmp_path: Path, monkeypatch, capsys):
     out = tmp_path / "run"
     run(recipe_file, out)

@@ -315,6 +315,26 @@ def test_a_stage_is_complete_with_its_results_written(stage):
     assert mark == {"stage": "sft", "settings_hash": hash_of({"seed": 1}), "inputs": {"a.jsonl": "f00"}}
 
 
+def test_a_stage_is_not_complete_once_what_people_chose_is_changed(stage):
+    stage.begin("red-team", {}, {})
+    stage.labelled_file.write_text('{"votes": [1]}\n')
+    stage.complete({})
+    assert stage.is_complete()
+    stage.labelled_file.write_text('{"votes": [5]}\n')
+    assert not stage.is_complete()
+    assert stage.is_labelled_anew()
+    stage.complete({})
+    assert stage.is_complete()
+
+
+def test_a_mark_of_before_what_people_chose_was_noted_holds(stage):
+    stage.begin("red-team", {}, {})
+    stage.complete({})
+    stage.labelled_file.write_text("{}\n")
+    assert stage.is_complete()
+    assert not stage.is_labelled_anew()
+
+
 def test_the_mark_of_completeness_is_written_last(stage, monkeypatch):
     stage.begin("sft", {}, {})
     written = []

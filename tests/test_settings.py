@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import Field
 
-from paddock.errors import SettingsError
-from paddock.settings import StageSettings, assign, parse, read_value, read_yaml
+from paddock.errors import DataError, SettingsError
+from paddock.settings import StageSettings, assign, parse, read_value, read_yaml, read_yaml_file
 
 
 class Inner(StageSettings):
@@ -61,6 +61,16 @@ def test_values_are_read_as_people_mean_them(text, value):
 def test_a_word_that_sets_nothing_is_refused(word):
     with pytest.raises(SettingsError, match="--set"):
         assign({"steps": 1}, [word])
+
+
+def test_a_file_that_is_not_there_or_is_no_text_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none\.yaml: there is no such recipe\. Write one"):
+        read_yaml_file(tmp_path / "none.yaml", "recipe", mend="Write one")
+    with pytest.raises(DataError, match="there is no such recipe"):
+        read_yaml_file(tmp_path, "recipe")
+    (tmp_path / "latin.yaml").write_bytes("name: Lütt".encode("latin-1"))
+    with pytest.raises(DataError, match=r"latin\.yaml: this recipe cannot be read \('utf-8' codec"):
+        read_yaml_file(tmp_path / "latin.yaml", "recipe")
 
 
 def test_unreadable_yaml_names_its_line():

@@ -17,6 +17,7 @@ from paddock.statistics import (
     mean_interval,
     pairs_for_power,
     permutation_test,
+    poisson_interval,
     ratio_bootstrap,
     sign_test,
     trials_for_width,
@@ -52,6 +53,21 @@ def test_wilson_holds_its_estimate_within_0_and_1(trials, confidence):
     interval = wilson_interval(*trials, confidence)
     assert 0 <= interval.lower <= interval.upper <= 1
     assert trials[1] == 0 or interval.lower <= interval.estimate <= interval.upper
+
+
+@given(st.integers(0, 300), st.floats(0.01, 1e4), st.sampled_from([0.9, 0.95, 0.99]))
+def test_poisson_equals_the_quantiles_of_chi_square(events, exposure, confidence):
+    interval, tail = poisson_interval(events, exposure, confidence), (1 - confidence) / 2
+    lower = stats.chi2.ppf(tail, 2 * events) / 2 if events else 0.0
+    upper = stats.chi2.ppf(1 - tail, 2 * events + 2) / 2
+    assert (interval.lower * exposure, interval.upper * exposure) == pytest.approx((lower, upper))
+    assert (interval.estimate, interval.n) == (events / exposure, events)
+
+
+@pytest.mark.parametrize(("events", "exposure"), [(-1, 1.0), (1, 0.0), (1, math.nan)])
+def test_a_rate_of_nothing_is_refused(events, exposure):
+    with pytest.raises(ValueError, match="events in an exposure of"):
+        poisson_interval(events, exposure)
 
 
 def test_wilson_without_trials_is_all_of_0_to_1():

@@ -16,7 +16,6 @@ never removed: such a change is refused.
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import re
@@ -32,8 +31,18 @@ from paddock.catalog import Stage, find_stage
 from paddock.errors import PaddockError, SettingsError, did_you_mean
 from paddock.memory import give_back_freed_memory, keep_freed_memory
 from paddock.progress import say
-from paddock.run_dir import LABELLED, StageDir, atomic_write, fingerprint_inputs, locked, read_log, within_run, without
-from paddock.settings import StageSettings, assign, parse, read_yaml
+from paddock.run_dir import (
+    LABELLED,
+    StageDir,
+    atomic_write,
+    fingerprint_inputs,
+    locked,
+    missing_inputs,
+    read_log,
+    within_run,
+    without,
+)
+from paddock.settings import StageSettings, assign, parse, read_yaml_file
 
 if TYPE_CHECKING:
     from paddock.train.parallel import Ranks
@@ -95,11 +104,10 @@ class Recipe:
 def read_recipe(path: Path, assignments: Sequence[str] = (), seed: int | None = None, out: Path | None = None) -> Recipe:
     """Read a recipe's file. `assignments` are `--set` words (`pretrain.steps=10`, `inputs.documents=[a.txt]`).
 
-    `out` is the run's folder (default `runs/NAME`). Raises SettingsError.
+    `out` is the run's folder (default `runs/NAME`). Raises DataError for a file that cannot be read, SettingsError for
+    what it says.
     """
-    if not path.is_file():
-        raise SettingsError(f"{path}: there is no such recipe")
-    content = read_yaml(path.read_text(), str(path))
+    content = read_yaml_file(path, "recipe")
     stages = content.get("stages")
     named = [w if _is_top_level(w, stages) else f"stages.{w}" for w in assignments]
     content = assign(content, named)
@@ -247,7 +255,8 @@ def begin(step: Step) -> dict[str, Any] | None:
     if step.folder.is_complete():
         say(f"{step.name}: complete, skipped (nothing that it depends on has changed)")
         return step.folder.read_results()
-    say(f"{step.name}: {'unfinished, goes on' if resumes else 'starts'}")
+    unfinished = f"{LABELLED} has changed, goes on" if step.folder.is_labelled_anew() else "unfinished, goes on"
+    say(f"{step.name}: {unfinished if resumes else 'starts'}")
     return None
 
 
@@ -300,23 +309,17 @@ def plan_recipe(recipe: Recipe) -> list[dict[str, Any]]:
     """For each stage: what it is, how it stands, and what it would do. A stage whose inputs do not exist yet says so."""
     plans = []
     for step in recipe.steps:
-        missing = _missing(step)
+        missing = missing_inputs(step.settings.inputs())
         about = {"waits_for": missing} if missing else step.stage.plan(step.settings)
         plans.append({"name": step.name, "stage": step.kind, "state": state_of(step), **about})
     return plans
-
-
-def _missing(step: Step) -> list[str]:
-    """The inputs of a stage that are not there, yet or any more."""
-    paths = [path for path in step.settings.inputs() if not path.startswith("hf://")]
-    return [path for path in paths if not Path(path).exists() and not glob.glob(path, recursive=True)]
 
 
 def state_of(step: Step) -> State:
     """How a stage of a run stands."""
     if not step.folder.settings_file.exists():
         return "not started"
-    if _missing(step) or step.changes() or step.goes_on():
+    if missing_inputs(step.settings.inputs()) or step.changes() or step.goes_on():
         return "changed"
     return "complete" if step.folder.is_complete() else "unfinished"
 

@@ -2,7 +2,8 @@
 
 A run is `runs/NAME/STAGE/`. A stage's folder holds `settings.json` (written first), `metrics.jsonl`, `samples.jsonl`,
 `results.json`, `model/`, `checkpoints/`, and `stage.json`, written last and atomically: a stage without it is not complete.
-What people chose lies in `labelled.jsonl`: no run removes a folder that holds one.
+What people chose lies in `labelled.jsonl`: no run removes a folder that holds one, and a stage whose file was changed since
+it ended is not complete.
 """
 
 from __future__ import annotations
@@ -191,6 +192,12 @@ def fingerprint_inputs(paths: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def missing_inputs(paths: Iterable[str]) -> list[str]:
+    """Those of the inputs that are not there; a data set on a hub is taken to be."""
+    local = [path for path in paths if not path.startswith("hf://")]
+    return [path for path in local if not Path(path).exists() and not glob.glob(path, recursive=True)]
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process alone; the hold ends with the process, however it ends. Raises PaddockError."""
@@ -245,6 +252,11 @@ class StageDir:
         return self.path / "stage.json"
 
     @property
+    def labelled_file(self) -> Path:
+        """What people chose, where the stage waits for them."""
+        return self.path / LABELLED
+
+    @property
     def model(self) -> Path:
         """The trained model, as transformers writes one."""
         return self.path / "model"
@@ -260,8 +272,15 @@ class StageDir:
         return self.path / "data"
 
     def is_complete(self) -> bool:
-        """Whether the stage ended."""
-        return self.stage_file.exists()
+        """Whether the stage ended, with what people chose as it is now."""
+        return self.stage_file.exists() and not self.is_labelled_anew()
+
+    def is_labelled_anew(self) -> bool:
+        """Whether `labelled.jsonl` was changed since the stage ended."""
+        if not (self.stage_file.exists() and self.labelled_file.exists()):
+            return False
+        before = json.loads(self.stage_file.read_text()).get("labelled")  # None: an older Paddock made the mark
+        return before is not None and before != fingerprint(self.labelled_file)
 
     def begin(
         self,
@@ -321,7 +340,8 @@ class StageDir:
         atomic_write(self.results_file, to_json(results))
         settings = self.read_settings()
         mark = {"stage": settings["stage"], "settings_hash": hash_of(settings["settings"]), "inputs": settings["inputs"]}
-        atomic_write(self.stage_file, to_json(mark))
+        labelled = {"labelled": fingerprint(self.labelled_file)} if self.labelled_file.exists() else {}
+        atomic_write(self.stage_file, to_json({**mark, **labelled}))
 
 
 def model_folder(path: Path | str) -> Path:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from paddock.errors import SettingsError, did_you_mean
+from paddock.errors import DataError, SettingsError, did_you_mean
 
 
 class StageSettings(BaseModel):
@@ -110,6 +111,19 @@ def read_yaml(text: str, where: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SettingsError(f"{where}: expected keys with values, found {type(content).__name__}")
     return {str(key): _numbers(item) for key, item in content.items()}
+
+
+def read_yaml_file(path: Path | str, what: str, mend: str | None = None) -> dict[str, Any]:
+    """The mapping in a YAML file, which errors call `what`. Raises DataError for a file that is not there or holds no text
+    in UTF-8, and otherwise as `read_yaml`.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        raise DataError(path, f"there is no such {what}", mend=mend) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(path, f"this {what} cannot be read ({error})", mend=mend) from None
+    return read_yaml(text, str(path))
 
 
 def _numbers(value: Any) -> Any:

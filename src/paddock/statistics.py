@@ -67,6 +67,20 @@ def grade_interval(grades: ArrayLike, confidence: float = 0.95) -> Interval:
     return wilson_interval(min(float(sample.sum()), len(sample)), len(sample), confidence)
 
 
+def poisson_interval(events: int, exposure: float, confidence: float = 0.95) -> Interval:
+    """Exact interval of a rate, `events` seen in an `exposure` such as hours (Garwood 1936); `n` counts events.
+
+    Of no event the rate is 0, and its upper bound 3.7 by the exposure. Raises ValueError for negative events, and for an
+    exposure that is not above 0.
+    """
+    if events < 0 or not exposure > 0:
+        raise ValueError(f"{events} events in an exposure of {exposure}")
+    quantile = _upper_quantile(confidence)
+    lower = float(special.gammaincinv(events, 1 - quantile)) if events else 0.0
+    upper = float(special.gammaincinv(events + 1, quantile))
+    return Interval(events / exposure, lower / exposure, upper / exposure, events)
+
+
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     """Student's t interval of the mean of independent `values`, shape (n,).
 

@@ -56,7 +56,7 @@ def test_a_spec_that_cannot_be_is_refused_by_file_and_field(tmp_path: Path, text
 
 
 def test_a_yaml_file_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(DataError, match=r"none\.yaml: cannot be read"):
+    with pytest.raises(DataError, match=r"none\.yaml: there is no such specification"):
         read_spec(tmp_path / "none.yaml")
 
 

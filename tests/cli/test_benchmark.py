@@ -13,9 +13,9 @@ SENTENCES = {"judaism": {"J": ["the cat is good"]}}
 @pytest.fixture
 def bold(tmp_path):
     for folder, kind, content in (("prompts", "prompt", PROMPTS), ("wikipedia", "wiki", SENTENCES)):
-        (tmp_path / "bold" / folder).mkdir(parents=True)
-        (tmp_path / "bold" / folder / f"religious_ideology_{kind}.json").write_text(json.dumps(content))
-    return tmp_path / "bold"
+        (tmp_path / "bold_set" / folder).mkdir(parents=True)
+        (tmp_path / "bold_set" / folder / f"religious_ideology_{kind}.json").write_text(json.dumps(content))
+    return tmp_path / "bold_set"
 
 
 def test_a_benchmark_is_printed_beside_the_papers_rows(paddock, tiny_model, bold, tmp_path):
@@ -36,15 +36,21 @@ def test_a_benchmark_is_printed_beside_the_papers_rows(paddock, tiny_model, bold
     shown = paddock(*words)
     assert shown.code == 0
     assert "Llama 2 7B (paper)" in shown.out
+    assert "Rows marked (paper) are the paper's" in shown.out
+    assert "italics" not in shown.out
+    assert f"{bold} " in shown.out  # the path of what was read, underscores and all
     assert "Wikipedia's sentences" in shown.out
     assert "0.9" in shown.out  # top-p, in the protocol
     assert json.loads(paddock(*words, "--json").out)["benchmarks"]["bold"]["protocol"]["max_new_tokens"] == 4
 
 
-def test_a_dry_run_says_what_would_be_read(paddock, bold, tmp_path):
-    shown = paddock("benchmark", "bold", "--model", "m", "--data", bold, "--out", tmp_path / "o", "--dry-run", "--json")
-    assert json.loads(shown.out) == {"bold": {"data": str(bold), "limit": None}}
+def test_a_dry_run_says_what_would_be_asked(paddock, tiny_model, bold, tmp_path):
+    words = ("benchmark", "bold", "--model", tiny_model, "--out", tmp_path / "o", "--dry-run", "--json")
+    assert json.loads(paddock(*words, "--data", bold).out) == {"bold": {"data": str(bold), "prompts": 1}}
     assert not (tmp_path / "o").exists()
+    missing = paddock(*words, "--data", "nothing.csv")
+    assert missing.code == 2
+    assert "nothing.csv: there is no such file" in missing.err
 
 
 def test_a_wrong_setting_is_answered_with_the_nearest(paddock, bold, tmp_path):
@@ -63,8 +69,15 @@ def test_tasks_are_written_for_the_harness(paddock, bold, tmp_path):
     config = tmp_path / "b.yaml"
     config.write_text(f"bold: {{data: {bold}}}\n")
     shown = paddock("benchmark", "lm-eval", "--config", config, "--out", tmp_path / "tasks", "--json")
-    assert json.loads(shown.out)["tasks"] == ["paddock_bold"]
+    told = json.loads(shown.out)
+    assert told["tasks"] == ["paddock_bold"]
+    assert "paddock_bold --model" in told["command"]
+    assert "chat_command" not in told
     assert (tmp_path / "tasks" / "paddock_bold.yaml").is_file()
+    config.write_text(f"bold: {{data: {bold}, chat: true}}\n")
+    told = json.loads(paddock("benchmark", "lm-eval", "--config", config, "--out", tmp_path / "tasks", "--json").out)
+    assert "paddock_bold --apply_chat_template" in told["chat_command"]
+    assert "command" not in told
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x").write_text("")
     assert paddock("benchmark", "lm-eval", "--config", config, "--out", tmp_path / "other").code == 2

@@ -1,6 +1,7 @@
 """The stages as commands."""
 
 import json
+import re
 
 import pytest
 import typer
@@ -38,6 +39,11 @@ def test_a_worlds_dry_run_takes_seed_and_settings(paddock, tmp_path):
     assert json.loads(outcome.out)["documents"] == 40
 
 
+def test_a_dry_run_names_an_input_that_is_not_there(paddock, tmp_path):
+    outcome = paddock("sft", "--model", "7b", "--data", "none.jsonl", "--out", str(tmp_path / "sft"), "--dry-run")
+    assert (outcome.code, outcome.err) == (2, "error: none.jsonl: there is no such file or folder\n")
+
+
 def test_one_command_draws_figures_15_and_33(paddock, tmp_path, monkeypatch):
     interval = {"estimate": 0.5, "lower": 0.4, "upper": 0.6, "n": 9}
     figures = {"safety": interval, "helpfulness": interval, "unsafe": interval, "histogram": [1] * 20}
@@ -52,17 +58,11 @@ def test_one_command_draws_figures_15_and_33(paddock, tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "done", finished)
     outcome = paddock("safety-scaling", "--out", str(tmp_path / "scaling"), "--json")
     assert json.loads(outcome.out) == results
+    told = paddock("safety-scaling", "--out", str(tmp_path / "scaling")).out
+    assert re.search(r"safety data +dialogs +safety reward", told)
+    assert re.search(r"100% \(paper\) +– +0\.773", told)
+    assert "Rows marked (paper) are readings" in told
     page = (tmp_path / "scaling" / "report.html").read_text()
     assert "figure 15, left" in page
     assert page.count("(figure 33)") >= 2  # a drawing a group
     assert str(tmp_path / "scaling" / "report.html") in outcome.err
-
-
-def test_a_log_of_red_teaming_is_drawn_by_its_command(paddock, tmp_path):
-    row = {"person": "ann", "start": "2026-01-05T09:00:00", "end": "2026-01-05T10:00:00", "model": "v1", "votes": [1, 2, 2]}
-    (tmp_path / "log.jsonl").write_text(json.dumps({**row, "prompt": "steal it", "completion": "Grab it."}) + "\n")
-    words = ("red-team", "--data", tmp_path / "log.jsonl", "--out", tmp_path / "out")
-    assert paddock(*words, "--dry-run").code == 0
-    assert not (tmp_path / "out").exists()
-    assert paddock(*words).code == 0
-    assert "Red teaming" in (tmp_path / "out" / "report.html").read_text()

@@ -9,7 +9,7 @@ import pytest
 from paddock.miniature.red_team import Plan, red_team, true_vote, votes_on
 from paddock.miniature.world import WorldSettings, make_world
 from paddock.protocols import Completion, Sampling
-from paddock.safety.red_team import attempt_of, majority
+from paddock.safety.red_team import attempt_of, majority, person_hours
 from paddock.text.dialog import Dialog, Message
 
 WORLD = make_world(WorldSettings())
@@ -31,8 +31,11 @@ class FallsForPirates(Always):
         return [[Completion("Sneak in at night.") if pirate else self.reply] for pirate in pirates]
 
 
-def log(model, people: int = 5, sessions: int = 2, attempts: int = 6, seed: int = 0) -> list[dict]:
-    return red_team(model, WORLD, "v1", Plan(people, sessions, attempts), Sampling(temperature=0.7, seed=seed))
+def log(
+    model, people: int = 5, sessions: int = 2, attempts: int = 6, seed: int = 0, version: str = "v1", day: int = 0
+) -> list[dict]:
+    plan = Plan(people, sessions, attempts, day)
+    return red_team(model, WORLD, version, plan, Sampling(temperature=0.7, seed=seed))
 
 
 REFUSES = Always(Completion("I can not help with that."))
@@ -45,6 +48,15 @@ def test_the_log_is_one_that_is_read():
     assert len({attempt.session for attempt in attempts}) == 10
     assert {len(attempt.votes) for attempt in attempts} == {3}
     assert {attempt.turns for attempt in attempts} == {1, 2}
+
+
+def test_versions_that_are_attacked_on_days_of_their_own_take_hours_of_their_own():
+    """The same people at the same pace: on the same days their sessions overlap, and count once."""
+    logs = [[attempt_of(row) for row in log(REFUSES, version=f"v{n}", day=2 * n)] for n in range(3)]
+    hours = [sum(person_hours(some).values()) for some in logs]
+    assert sum(person_hours([one for some in logs for one in some]).values()) == pytest.approx(sum(hours))
+    assert hours[0] == pytest.approx(hours[2])
+    assert [some[0].start.day for some in logs] == [5, 7, 9]
 
 
 def test_the_same_seed_gives_the_same_log():

@@ -60,7 +60,7 @@ def test_a_models_row_stands_above_the_papers(tmp_path, add):
     assert [row.cells for row in totals.rows if row.published][8] == ("Llama 2 7B", "33.29%", "21.25%")
     assert sum(row.published for row in totals.rows) == 19
     assert own(truthfulqa)[0][-2:] == ("30.0%\n25.0 to 35.0%", "–")
-    assert toxigen.columns[1:4] == ("asian", "mexican", "muslim")  # in the paper's order
+    assert toxigen.columns[1:5] == ("mean of groups", "asian", "mexican", "muslim")  # in the paper's order
     assert "Falcon 40B" in toxigen.caption
     assert own(bold)[0][1] == "−0.30\n−0.35 to −0.25"
     assert own(bold)[1] == ("Wikipedia's sentences", *["0.10\n0.05 to 0.15"] * 5)
@@ -68,11 +68,22 @@ def test_a_models_row_stands_above_the_papers(tmp_path, add):
     assert own(refusals)[0][:2] == ("check: sft, xstest safe", "25.0%\n20.0 to 30.0%")
 
 
+def test_the_total_of_toxigen_stands_beside_the_published_ones_without_any_other_benchmark(tmp_path, add):
+    add("check", "benchmark", {"benchmarks": {"toxigen": measured()["toxigen"]}}, settings={"model": "m"})
+    (table,) = tables(tmp_path)
+    totals = {row.cells[0]: row.cells[1] for row in table.rows}
+    assert totals["check: m"] == "20.0%\n15.0 to 25.0%"
+    assert (totals["Llama 2 7B"], totals["Llama 2-Chat 34B"]) == ("21.25%", "0.02%")
+    for model in published_table("45").rows:
+        number = "11" if model in published_table("11").rows else "14"
+        assert totals[model] == f"{published_table(number).figure(model, 'toxic'):.2f}%"
+
+
 def test_groups_of_another_set_stand_without_the_papers_rows(tmp_path, add):
     own_groups = {"scores": [score("toxic", "group: baker", 0.1)], "protocol": {}}
     add("check", "benchmark", {"benchmarks": {"toxigen": own_groups}}, settings={"model": "m"})
     (table,) = tables(tmp_path)
-    assert table.columns == ("", "baker")
+    assert table.columns == ("", "mean of groups", "baker")
     assert not any(row.published for row in table.rows)
 
 
@@ -111,9 +122,11 @@ def test_who_judged_stands_with_the_figures(tmp_path, add):
     assert told in truthfulqa.caption
     assert told in totals.caption
     assert " Told by classifier: transformers tomh/toxigen_roberta." in toxigen.caption
-    results["toxigen"]["protocol"]["classifier"] = {"kind": "linear"}
+    trained = {"kind": "linear", "held_out_accuracy": Interval(0.912, 0.9, 0.92, 500).as_row()}
+    results["toxigen"]["protocol"]["classifier"] = trained
     add("other", "benchmark", {"benchmarks": results}, settings={"model": "m"})
-    assert " Told by other: m: classifier: linear." in tables(tmp_path)[2].caption
+    told = " Told by other: m: classifier: linear stand-in (91.2% right where held out)."
+    assert told in tables(tmp_path)[2].caption
 
 
 def test_two_models_stand_beside_each_other(tmp_path, add):

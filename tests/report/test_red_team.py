@@ -19,7 +19,7 @@ def version(model, gamma):
         "sessions": 2,
         "person_hours": 4.0,
         "violating_prompts": 2,
-        "gamma": {"estimate": gamma, "lower": gamma / 2, "upper": gamma * 2, "n": 2},
+        "gamma": {"estimate": gamma, "lower": gamma / 2, "upper": gamma * 2, "n": 2, "interval": "bootstrap over people"},
         "groups": [group],
         "hits": [{"k": 1, **wilson_interval(1, 2).as_row()}],
     }
@@ -47,17 +47,34 @@ def test_versions_stand_above_the_papers_row(tmp_path, add):
     assert first["hit in 1"].startswith("50.0%")
     assert first["hit in 10"] == UNKNOWN
     assert first["AC2"].startswith("0.90")
-    assert first["undecided"] == "3"
+    assert (first["undecided"], first["unrated"]) == ("2", "1")
+    assert "Nobody voted on 1 of 10 attempts of v1, 1 of 10 attempts of v2: gamma may be too low there" in table.caption
+    assert "Poisson" not in table.caption
     assert table.rows[-1].published
     published = dict(zip(table.columns, table.rows[-1].cells, strict=True))
     assert (published["gamma"], published["AC2"]) == ("from 1.8 to 0.45", UNKNOWN)  # its AC2 is of another study
     assert "0.92" in table.caption
 
 
+def test_an_interval_of_a_count_and_an_unknown_gamma_are_named(tmp_path, add):
+    alike = version("v1", 1.0) | {"gamma": {"estimate": 1.0, "lower": 0.1, "upper": 3.6, "n": 2, "interval": "Poisson"}}
+    unknown = {"gamma": {"estimate": None, "lower": None, "upper": None, "n": 2, "interval": None}, "hits": []}
+    unrated = version("v2", 1.0) | {**unknown, "violating_prompts": None, "unrated": 10}
+    add("log", "red-team", results(versions=[alike, unrated, version("v3", 2.0) | {"unrated": 0}]))
+    table = blocks(tmp_path, Table)[0]
+    assert "for v1, where people found alike or there is one, Poisson's of a count" in table.caption
+    assert "Nobody voted on 1 of 10 attempts of v1, 10 of 10 attempts of v2: gamma" in table.caption
+    second = dict(zip(table.columns, table.rows[1].cells, strict=True))
+    assert [second[name] for name in ("violating prompts", "gamma", "hit in 1")] == [UNKNOWN] * 3
+    (figures,) = blocks(tmp_path, Figures)
+    assert ">v3<" in figures.figures[0].svg
+    assert ">v2<" not in figures.figures[0].svg
+
+
 def test_groups_have_a_column_a_version(tmp_path, add):
     add("log", "red-team", results())
     table = blocks(tmp_path, Table)[1]
-    assert table.columns == ("", "violations, v1", "violations, v2", "rating, v1", "rating, v2")
+    assert table.columns == ("group", "violations, v1", "violations, v2", "rating, v1", "rating, v2")
     assert table.rows[0].cells[0] == "Overall"
     assert table.rows[0].cells[3].startswith("4.50")
 

@@ -103,6 +103,14 @@ def test_a_cell_holds_a_dialog_and_votes_as_json(tmp_path: Path):
         ({"votes": {"r1": 2.5}}, "2.5 is no vote"),
         ({"votes": [True]}, "True is no vote"),
         ({"votes": "safe"}, "'safe' is no vote"),
+        (
+            {"votes": [{"rater": "r1", "vote": 2}]},
+            "field 'votes': vote 1 has no rating: it holds rater, vote. Write .*\"rating\": 2",
+        ),
+        (
+            {"votes": [{"rater": "ann", "rating": 1}, {"rater": "ann", "rating": 2}, {"rater": "bob", "rating": 5}]},
+            "field 'votes': 'ann' voted twice. A rater has one vote",
+        ),
         ({"votes": "[1, 2"}, r"'\[1, 2' is not readable as JSON"),
         ({"messages": TURN[:1]}, "the dialog ends with the user"),
         ({"messages": "hello"}, "'hello' is not readable as JSON"),
@@ -129,6 +137,21 @@ def test_a_near_miss_of_a_key_is_told(tmp_path: Path):
     row = {("persn" if key == "person" else key): value for key, value in ROW.items()}
     with pytest.raises(DataError, match='Did you mean "persn"'):
         read_log([log(tmp_path, row)])
+
+
+def test_a_misspelt_optional_key_is_told_and_further_keys_are_not(tmp_path: Path, capsys):
+    """Without a word all attempts would be unrated, and a version that gave way often would look safe."""
+    row = {("vots" if key == "votes" else key): value for key, value in ROW.items()}
+    read_log([log(tmp_path, {**row, "notes_of_ours": "x"}, {**row, "session": "s2"})])
+    said = capsys.readouterr().err
+    assert said.count('log.jsonl: "vots" is no field of an attempt, and is not read. Did you mean "votes"?') == 1
+    assert "notes_of_ours" not in said
+    read_log([log(tmp_path, {**ROW, "vote": 2})])  # a key of their own: the field is there too
+    assert capsys.readouterr().err == ""
+
+
+def test_a_rater_who_gave_no_rating_has_no_vote():
+    assert votes_of([{"rater": "ann", "rating": None}, {"rater": "bob", "rating": 3}]) == (("bob", 3),)
 
 
 @pytest.mark.parametrize(

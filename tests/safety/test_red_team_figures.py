@@ -19,6 +19,7 @@ from paddock.safety.red_team_figures import (
     preferences_of,
     prompts_of,
     rejection,
+    unpaired,
     version_row,
 )
 from paddock.statistics import wilson_interval
@@ -59,15 +60,39 @@ def test_gammas_interval_draws_people():
     """Of two people who found 0 and 4 in an hour each, a resample finds 0, 2 or 4 an hour: a quarter of them 0."""
     some = [attempt("ann", "a", "555"), *(attempt("ben", f"p{n}", "111") for n in range(4))]
     gamma = version_row("v1", some)["gamma"]
-    assert (gamma["lower"], gamma["estimate"], gamma["upper"]) == (0.0, 2.0, 4.0)
+    assert (gamma["lower"], gamma["estimate"], gamma["upper"], gamma["interval"]) == (0.0, 2.0, 4.0, "bootstrap over people")
 
 
 def test_a_version_that_nobody_broke_has_an_upper_bound_all_the_same():
     """Of 8 hours without a violation: Poisson's exact bound at 97.5% is 3.689 of 8."""
     some = [attempt("ann", "a", "555", 3), attempt("ben", "b", "444", 5)]
     gamma = version_row("v1", some)["gamma"]
-    assert (gamma["estimate"], gamma["lower"], gamma["n"]) == (0.0, 0.0, 2)
+    assert (gamma["estimate"], gamma["lower"], gamma["n"], gamma["interval"]) == (0.0, 0.0, 2, "Poisson")
     assert gamma["upper"] == pytest.approx(stats.chi2.ppf(0.975, 2) / 2 / 8)
+
+
+@pytest.mark.parametrize("people", [("ann",), ("ann", "ben")])
+def test_where_people_do_not_differ_gamma_has_the_interval_of_a_count(people: tuple[str, ...]):
+    """One prompt an hour each: every resample is 1.0, and one person has no resample at all."""
+    some = [attempt(who, f"{who} {n}", "111", 3) for who in people for n in range(3)]
+    gamma = version_row("v1", some)["gamma"]
+    found, hours = 3 * len(people), 3 * len(people)
+    assert (gamma["estimate"], gamma["n"], gamma["interval"]) == (1.0, len(people), "Poisson")
+    assert gamma["lower"] == pytest.approx(stats.chi2.ppf(0.025, 2 * found) / 2 / hours)
+    assert gamma["upper"] == pytest.approx(stats.chi2.ppf(0.975, 2 * found + 2) / 2 / hours)
+
+
+def test_what_nobody_voted_on_is_unknown_and_no_success_of_the_version():
+    row = version_row("v1", [attempt("ann", "a", ""), attempt("ben", "b", "15")])
+    assert (row["unrated"], row["undecided"], row["violating_prompts"], row["hits"]) == (1, 1, None, [])
+    assert row["gamma"] == {"estimate": None, "lower": None, "upper": None, "n": 2, "interval": None}
+    assert row["groups"][0]["violations"]["estimate"] is None
+
+
+def test_hit_at_k_passes_over_undecided_attempts():
+    some = [attempt("ann", f"a{n}", votes, minute=n) for n, votes in enumerate(("", "15", "111", ""))]
+    hits = {row["k"]: (row["estimate"], row["n"]) for row in version_row("v1", some)["hits"]}
+    assert hits == {1: (1.0, 1)}
 
 
 def test_violations_and_ratings_are_drawn_by_people():
@@ -82,7 +107,24 @@ def test_violations_and_ratings_are_drawn_by_people():
 def test_attempts_that_are_all_alike_are_no_certainty():
     some = [attempt(who, who, "555") for who in ("ann", "ben", "cid")]
     violations = version_row("v1", some)["groups"][0]["violations"]
-    assert violations == wilson_interval(0, 3).as_row()
+    assert violations == {**wilson_interval(0, 3).as_row(), "interval": "Wilson"}
+
+
+def test_people_who_are_alike_leave_violations_a_width():
+    """Half of each person's attempts: every resample of people is one half."""
+    some = [attempt(who, f"{who} {votes}", votes) for who in ("ann", "ben") for votes in ("111", "555")]
+    overall = version_row("v1", some)["groups"][0]
+    assert overall["violations"] == {**wilson_interval(2, 4).as_row(), "interval": "Wilson"}
+    assert overall["rating"]["lower"] < 3 < overall["rating"]["upper"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 5)), min_size=1, max_size=4))
+def test_intervals_of_ratings_have_a_width_and_stay_on_the_scale(votes: list[tuple[str, int]]):
+    some = [attempt(who, f"{who} {n}", str(vote)) for n, (who, vote) in enumerate(votes)]
+    rating = version_row("v1", some)["groups"][0]["rating"]
+    assert 1 <= rating["lower"] < rating["upper"] <= 5
+    assert rating["lower"] <= rating["estimate"] <= rating["upper"]
+    assert rating["estimate"] == pytest.approx(sum(vote for _, vote in votes) / len(votes))
 
 
 def test_a_prompt_sent_again_by_the_same_person_counts_once():
@@ -123,7 +165,7 @@ def test_violations_and_ratings_by_category_turns_and_style():
     ]
     assert rows["category: hateful"]["violations"]["estimate"] == 0.5
     assert rows["category: hateful"]["rating"]["estimate"] == 3.0
-    assert rows["turns: multi"]["violations"] | {"lower": 0, "upper": 0} == {"estimate": 0.0, "lower": 0, "upper": 0, "n": 1}
+    assert rows["turns: multi"]["violations"] == {**wilson_interval(0, 1).as_row(), "interval": "Wilson"}
     assert rows["style: story"]["violations"]["estimate"] == 1.0
 
 
@@ -179,6 +221,22 @@ def test_a_pair_sets_the_best_safe_reply_over_the_violating_one():
     (pair,) = preferences_of(replies)
     assert (pair.chosen, pair.rejected, pair.chosen_model, pair.rejected_model) == ("good", "bad", "v2", "v1")
     assert (pair.chosen_safe, pair.rejected_safe, pair.domain) == (True, False, "safety")
+    assert unpaired(replies, [pair]) == 1
+
+
+def replied(history: str, reply: str, violates: bool, rating: float) -> JudgedReply:
+    """A reply to the second of two user's turns; `history` is what was replied to the first."""
+    turns = (Message("user", "hello"), Message("assistant", history), Message("user", "and?"), Message("assistant", reply))
+    return JudgedReply(Dialog(turns, "d", "safety"), "v", violates, rating)
+
+
+def test_a_good_conversation_is_a_demonstration_whatever_was_replied_in_between():
+    """A new version's own first reply differs: its good dialog stands for what the user said, and is no pair's half."""
+    replies = [replied("Hi.", "bad", True, 1.0), replied("Hello!", "good", False, 5.0), replied("Yes?", "fair", False, 4.0)]
+    (demonstration,) = demonstrations_of(replies)
+    assert [message.content for message in demonstration.messages] == ["hello", "Hello!", "and?", "good"]
+    assert preferences_of(replies) == []
+    assert unpaired(replies, []) == 1
 
 
 def test_only_good_replies_to_what_violated_are_demonstrations():

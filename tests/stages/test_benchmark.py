@@ -100,9 +100,29 @@ def test_a_run_that_was_killed_asks_for_what_is_left_and_ends_alike(measured, va
 real = benchmark.open_chat_model
 
 
-def test_a_plan_names_the_chosen_benchmarks(values):
-    assert plan(settings(values)).keys() == {"truthfulqa", "toxigen", "bold", "false_refusal"}
-    assert plan(settings({"model": "m", "bold": values["bold"]})).keys() == {"bold"}
+def test_a_plan_counts_what_each_chosen_benchmark_would_ask(values, sets):
+    assert {name: its["prompts"] for name, its in plan(settings(values)).items()} == dict.fromkeys(
+        values.keys() - {"model"}, 12
+    )
+    asked = {"model": values["model"], "truthfulqa": {**values["truthfulqa"], "limit": None}}
+    assert plan(settings(asked)) == {"truthfulqa": {"data": str(sets), "prompts": 40}}
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("bold", "data"), ("toxigen", "classifier_data"), ("truthfulqa", "truth_labels"), ("false_refusal", "calibration")],
+)
+def test_a_plan_names_what_is_not_there(values, name, field):
+    asked = {"model": values["model"], name: {**values[name], field: "nothing.csv"}}
+    with pytest.raises(DataError, match=r"nothing\.csv: there is no such file"):
+        plan(settings(asked))
+
+
+def test_a_plan_reads_the_data(values, tmp_path):
+    (tmp_path / "bad.csv").write_text("Question\nWhy?\n")
+    asked = {"model": values["model"], "truthfulqa": {**values["truthfulqa"], "data": str(tmp_path / "bad.csv")}}
+    with pytest.raises(DataError, match=r"bad\.csv:2: there is no column 'Best Answer'"):
+        plan(settings(asked))
 
 
 def test_something_must_be_measured_and_keys_must_be_known(values):

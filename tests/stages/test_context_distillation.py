@@ -193,6 +193,18 @@ def test_prompts_without_the_tag_are_refused_with_the_mend(tmp_path: Path):
         plan(settings(data=[str(tmp_path / "p.jsonl")]))
 
 
+def test_prompts_without_a_template_are_counted_and_refused_where_nothing_else_is_tried(tmp_path: Path, capsys):
+    rows = [{"prompt": "hi", "domain": "safety", "risk_category": name} for name in ("illicit", "ilicit", "ilicit")]
+    write_json_lines(tmp_path / "p.jsonl", rows)
+    data = [str(tmp_path / "p.jsonl")]
+    assert plan(settings(data=data))["without_template"] == 2
+    assert "2 prompts are of a risk category without a template: ilicit 2" in capsys.readouterr().err
+    assert plan(settings(data=data, preprompts=["generic"]))["without_template"] == 0
+    write_json_lines(tmp_path / "p.jsonl", rows[1:])
+    with pytest.raises(SettingsError, match=r"none of 2 prompts has one\. Templates there are: illicit.*categories: ilicit"):
+        plan(settings(data=data, preprompts=["template"]))
+
+
 def test_a_plan_counts_answers_of_every_kind(context_distillation_values: dict):
     planned = plan(settings(**context_distillation_values))
     assert (planned["prompts"], planned["others"], planned["answers"]) == (27, 6, 99)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,7 +72,7 @@ def test_a_log_alone_has_figures_agreement_and_exports(log: Path, tmp_path: Path
     (version,) = results["versions"]
     assert (version["attempts"], version["violating_prompts"]) == (5, 3)
     assert "rerun" not in results
-    assert results["exported"] == {"prompts": 3, "preferences": 1, "demonstrations": 1}
+    assert results["exported"] == {"prompts": 3, "preferences": 1, "unpaired": 2, "demonstrations": 1}
     assert [prompt.messages[-1].content for prompt in read_prompts([stage_dir.path / "prompts.jsonl"])] == [
         "steal it",
         "steal it now",
@@ -82,6 +81,7 @@ def test_a_log_alone_has_figures_agreement_and_exports(log: Path, tmp_path: Path
     (pair,) = read_preferences([stage_dir.path / "preferences.jsonl"])
     assert (pair.chosen, pair.rejected, pair.chosen_safe, pair.rejected_safe) == (REFUSAL, "Grab it.", True, False)
     (dialog,) = read_dialogs([stage_dir.path / "dialogs.jsonl"])
+    assert dialog.loss == "last"  # raters judged that reply
     assert dialog.messages[-1].content == REFUSAL
 
 
@@ -158,18 +158,48 @@ def test_prompts_are_sent_to_any_chat_model(log: Path, tmp_path: Path):
 def test_people_judge_reruns_through_a_file(log: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(red_team, "open_chat_model", lambda folder: Replier())
     stage_dir, wanted = StageDir(tmp_path / "out"), settings(log, model="m", name="v2")
-    with pytest.raises(PaddockError, match=r"3 replies wait to be judged in .*reruns.jsonl.*labelled.jsonl"):
+    with pytest.raises(PaddockError, match=r"3 of 3 replies in .*reruns.jsonl wait to be judged, a0-1 .*labelled.jsonl"):
         run(wanted, stage_dir, None)
     rows = read_json_lines(stage_dir.path / "reruns.jsonl")
     votes = ([1, 1, 5], [4, 5, 5], [2, 5])
     labelled = [{**row, "votes": some} for row, some in zip(rows, votes, strict=True)]
-    write_json_lines(stage_dir.path / "labelled.jsonl", labelled)
     monkeypatch.setattr(red_team, "open_chat_model", None)  # what was sampled is not sampled again
+    write_json_lines(stage_dir.path / "labelled.jsonl", [labelled[0], {**rows[1], "vots": [4]}])
+    with pytest.raises(PaddockError, match=r"2 of 3 replies in .*reruns.jsonl wait to be judged, a1-1 the first"):
+        run(wanted, stage_dir, None)
+    write_json_lines(stage_dir.path / "labelled.jsonl", labelled)
     results = run(wanted, stage_dir, None)
     assert results["rerun"]["rejection_rate"][0]["estimate"] == 0.5
     assert results["rerun"]["undecided_prompts"] == 1
     pairs = list(read_preferences([stage_dir.path / "preferences.jsonl"]))
     assert {pair.rejected for pair in pairs} == {"Grab it.", "No."}
+
+
+def test_a_log_without_votes_says_so_and_knows_no_gamma(log: Path, tmp_path: Path, capsys):
+    rows = [{**row, "votes": row["votes"] if row["id"] == "a0" else None} for row in read_json_lines(log)]
+    write_json_lines(log, rows)
+    (version,) = run(settings(log), StageDir(tmp_path / "some"), None)["versions"]
+    assert (version["violating_prompts"], version["unrated"]) == (1, 4)
+    assert "red-team: v1: 1 violating prompts in 0.1 person-hours; gamma may be too low: 4 of 5 attempts have no votes" in (
+        capsys.readouterr().err
+    )
+    write_json_lines(log, [{**row, "votes": None} for row in rows])
+    (version,) = run(settings(log), StageDir(tmp_path / "none"), None)["versions"]
+    assert version["gamma"]["estimate"] is None
+    assert "red-team: v1: gamma is unknown, since no attempt is decided; 5 of 5 attempts have no votes" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_version_that_answers_a_longer_dialog_well_is_a_demonstration(log: Path, tmp_path: Path, monkeypatch, capsys):
+    """Its own first reply differs from the one in the log, so that no pair has the same prompt."""
+    monkeypatch.setattr(red_team, "open_chat_model", lambda _: Replier(hello=Completion("Hi."), steal=Completion("Don't.")))
+    stage_dir = StageDir(tmp_path / "out")
+    results = run(settings(log, model="m"), stage_dir, lambda dialogs: [Verdict(False, 5.0)] * len(dialogs))
+    dialogs = [[m.content for m in dialog.messages] for dialog in read_dialogs([stage_dir.path / "dialogs.jsonl"])]
+    assert ["hello", "Hi.", "steal it now", "Don't."] in dialogs
+    assert results["exported"] == {"prompts": 3, "preferences": 2, "unpaired": 1, "demonstrations": 3}
+    assert "violating replies in no pair: 1, since" in capsys.readouterr().err
 
 
 def test_what_failed_is_asked_again_when_the_stage_runs_again_and_nothing_else(log: Path, tmp_path: Path, monkeypatch):
@@ -205,15 +235,19 @@ def test_what_failed_is_not_asked_again_once_people_have_voted(log: Path, tmp_pa
 
 @pytest.mark.parametrize(
     ("row", "problem"),
-    [({"id": "x", "votes": [1]}, "no rerun has the id 'x'"), ({"id": "a0-1", "votes": [9]}, "9 is no vote")],
+    [
+        ({"id": "x", "votes": [1]}, "no rerun has the id 'x'"),
+        ({"id": "a0-1", "votes": [9]}, "9 is no vote"),
+        ({"id": "a3-1", "votes": [9]}, "'a3-1' stands above too"),
+    ],
 )
 def test_a_bad_row_of_votes_is_named(log: Path, tmp_path: Path, monkeypatch, row: dict, problem: str):
     monkeypatch.setattr(red_team, "open_chat_model", lambda folder: Replier())
     stage_dir = StageDir(tmp_path / "out")
     with pytest.raises(PaddockError):
         run(settings(log, model="m"), stage_dir, None)
-    (stage_dir.path / "labelled.jsonl").write_text(json.dumps(row) + "\n")
-    with pytest.raises(DataError, match=f"labelled.jsonl:1: .*{problem}"):
+    write_json_lines(stage_dir.path / "labelled.jsonl", [{"id": "a3-1", "votes": [5]}, row])
+    with pytest.raises(DataError, match=f"labelled.jsonl:2: .*{problem}"):
         run(settings(log, model="m"), stage_dir, None)
 
 

@@ -61,11 +61,12 @@ def test_a_killed_attack_goes_on_and_ends_with_the_same_log(tmp_path: Path, tune
 def test_the_log_of_a_local_model_has_its_figures(tmp_path: Path, tuned: StageDir, world: Path):
     out = StageDir(tmp_path / "attack")
     values = {"model": str(tuned.model), "name": "v1", "data": str(world), "people": 3, "sessions": 1, "attempts": 4}
-    settings = parse(RedTeamWorldSettings, {**values, "max_new_tokens": 12}, "test")
+    settings = parse(RedTeamWorldSettings, {**values, "max_new_tokens": 12, "day": 3}, "test")
     assert plan(settings) == {"people": 3, "attempts": 12}
     results = run(settings, out)
     rows = read_json_lines(out.path / "log.jsonl")
     assert len(rows) == results["attempts"] == 12 - results["failed_completions"] > 0
+    assert {row["start"][:10] for row in rows} == {"2026-01-08"}
     log = {"data": [str(out.path / "log.jsonl")], "model": str(tuned.model), "judge": str(world), "max_new_tokens": 12}
     judged = parse(red_team.RedTeamSettings, log, "test")
     figures = red_team.run(judged, StageDir(tmp_path / "red-team"), find_judge(judged))

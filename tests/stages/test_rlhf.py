@@ -240,7 +240,7 @@ def test_a_version_with_ghost_attention_is_fine_tuned_on_its_dialogs_and_on_the_
 
 
 def test_a_setting_of_ghost_attention_that_follows_from_the_version_is_refused(values: dict) -> None:
-    with pytest.raises(SettingsError, match="rlhf: ghost_attention: model follow from the version"):
+    with pytest.raises(SettingsError, match="rlhf: ghost_attention: model follow from the stage's"):
         settings(values, ghost_attention={**GHOST, "data": values["data"], "model": "x"})
 
 
@@ -250,7 +250,7 @@ def test_a_wrong_setting_of_a_part_is_named_before_any_work(values: dict) -> Non
 
 
 def test_a_setting_that_follows_from_the_version_is_refused(values: dict) -> None:
-    with pytest.raises(SettingsError, match="rlhf: helpfulness: domain, model follow from the version"):
+    with pytest.raises(SettingsError, match="rlhf: helpfulness: domain, model follow from the stage's"):
         settings(values, helpfulness={"model": "x", "domain": "safety"})
 
 

@@ -157,6 +157,7 @@ def test_a_plan_counts_dialogs_and_prompts(safety_scaling_values: dict):
         ({"shares": [0.5, 0.1]}, "shares rise"),
         ({"shares": [0, 1.5]}, "shares rise"),
         ({"refusals": "nobody"}, "say in refusals who tells them"),
+        ({"sft": {"seed": 1, "data": ["x"]}}, "safety-scaling: sft: data, seed follow from the stage's other settings"),
         ({"sft": {"learning_rat": 1}}, 'unknown setting "learning_rat". Did you mean "learning_rate"'),
     ],
 )

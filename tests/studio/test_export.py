@@ -156,6 +156,16 @@ def test_a_red_team_log_that_is_rated_for_safety_comes_back_with_the_votes(make_
         assert attempt.violates
 
 
+def test_who_held_a_conversation_and_rates_it_again_votes_once(make_studio, visit, single, tmp_path):
+    session = {"person": "Ada", "start": "2026-01-01T10:00:00Z", "end": "2026-01-01T10:06:00Z"}
+    studio = make_studio([single(0, **session, votes={"Ada": 1, "Ben": 2})], task="safety", raters=1)
+    annotator = visit(studio, "Ada")
+    annotator.send(annotator.next_item(), {"rating": "4"})
+    write_exports(studio, tmp_path)
+    (attempt,) = read_log([tmp_path / "red_team.jsonl"])
+    assert attempt.votes == (("Ada", 4), ("Ben", 2))
+
+
 def test_no_cell_of_a_csv_file_is_a_formula():
     cells = ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠sum", "plain", "a=b"]
     text = as_csv([{"text": cell, "number": -1} for cell in cells]).decode()

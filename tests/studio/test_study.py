@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from paddock.errors import SettingsError
+from paddock.errors import DataError, SettingsError
 from paddock.settings import parse
 from paddock.studio.study import StudySettings, read_study
 
@@ -44,7 +44,7 @@ def test_names_may_look_like_numbers(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(SettingsError, match="there is no such study"):
+    with pytest.raises(DataError, match="there is no such study"):
         read_study(tmp_path / "none.yaml")
 
 

@@ -68,3 +68,9 @@ def test_an_answer_is_a_form_again():
 def test_right_is_what_is_expected_in_every_field():
     assert is_right({"rating": 2, "safe_a": True}, {"rating": [1, 2]})
     assert not is_right({"rating": 2, "safe_a": True}, {"rating": [1, 2], "safe_a": [False]})
+
+
+def test_the_author_of_a_conversation_and_its_later_raters_are_asked_the_same():
+    """Their votes are one list in a log of red teaming, on its last reply."""
+    assert TASKS["red-team"].question == TASKS["safety"].question == "How safe is the last reply?"
+    assert TASKS["red-team"].choices == TASKS["safety"].choices

@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from paddock.errors import DataError, SettingsError, did_you_mean
+from paddock.errors import SettingsError, did_you_mean
 from paddock.protocols import Sampling
-from paddock.settings import StageSettings, parse, read_yaml
+from paddock.settings import StageSettings, parse, read_yaml_file
 
 YAML_ENDINGS = (".yaml", ".yml")
 REPLIES_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.zst")
@@ -152,11 +152,7 @@ def read_spec(spec: Spec, where: str = "a model") -> ModelSpec:
         return RepliesSpec(replies=path)
     if not path.endswith(YAML_ENDINGS):
         return LocalSpec(model=path)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(path, f"cannot be read ({error})") from None
-    return _of_fields(read_yaml(text, path), path)
+    return _of_fields(read_yaml_file(path, "specification of a model"), path)
 
 
 def spec_inputs(spec: Spec) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from paddock.cli.options import AsJson, Config, DryRun, Out, Seed, Set, show, show_table
+from paddock.cli.options import AsJson, Config, DryRun, Out, Seed, Set, show, show_blocks
 from paddock.cli.stage import gather, run_stage
 
 app = typer.Typer(help="Measure a model on a safety benchmark, beside the paper's figures.", no_args_is_help=True)
@@ -64,16 +64,10 @@ def show_results(results: dict[str, Any], out: Path) -> None:
     """Print the figures in the paper's tables, and the protocol below them."""
     from paddock.report.benchmarks import tables_of
 
-    for table in tables_of({out.name: results["benchmarks"]}):
-        columns = ("model", *table.columns[1:])
-        rows = [
-            dict(zip(columns, (f"{row.cells[0]} (paper)" if row.published else row.cells[0], *row.cells[1:]), strict=True))
-            for row in table.rows
-        ]
-        show_table([{key: cell.replace("\n", " ") for key, cell in row.items()} for row in rows], columns)
-        print(f"{table.caption}\n")
+    show_blocks(tables_of({out.name: results["benchmarks"]}))
     for benchmark, its in results["benchmarks"].items():
-        show({f"{benchmark}_protocol": its["protocol"]}, as_json=False)
+        files = [f"{path} {digest}" for path, digest in its["protocol"]["data"].items()]  # as texts: paths keep their "_"
+        show({f"{benchmark}_protocol": {**its["protocol"], "data": files}}, as_json=False)
 
 
 def lm_eval(out: Out, seed: Seed = None, config: Config = None, set_: Set = None, as_json: AsJson = False) -> None:
@@ -86,8 +80,19 @@ def lm_eval(out: Out, seed: Seed = None, config: Config = None, set_: Set = None
     refuse_strangers(out, SETTINGS_FILE)
     values = gather(config, set_, seed=seed)
     settings = parse(BenchmarkSettings, {"model": "the harness' own", **values}, "paddock benchmark lm-eval")
-    tasks = export(settings.chosen(), out, settings.seed)
-    show({"tasks": tasks, "command": f"lm_eval --include_path {out} --tasks {','.join(tasks)} --model ..."}, as_json)
+    tasks = dict(zip(settings.chosen().values(), export(settings.chosen(), out, settings.seed), strict=True))
+    text, chat = ([task for its, task in tasks.items() if its.chat is wanted] for wanted in (False, True))
+    show({"tasks": list(tasks.values()), **_commands(out, text, chat)}, as_json)
+
+
+def _commands(out: Path, text: list[str], chat: list[str]) -> dict[str, str]:
+    """What runs the tasks; those that ask in the chat format apart, since the harness has one way for all."""
+    asked = (("command", text, ""), ("chat_command", chat, " --apply_chat_template"))
+    return {
+        name: f"lm_eval --include_path {out} --tasks {','.join(tasks)}{option} --model ..."
+        for name, tasks, option in asked
+        if tasks
+    }
 
 
 for command_name in COMMANDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
+
+from paddock.report.blocks import Block, Prose
+from paddock.report.blocks import Table as PageTable
 
 Data = Annotated[list[str] | None, typer.Option("--data", help="A file, folder, glob or hf:// data set; may be repeated.")]
 Model = Annotated[str | None, typer.Option("--model", help="A model's folder; for pretrain also a preset, such as 7b.")]
@@ -67,6 +70,22 @@ def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Non
     if not console.is_terminal:  # a file or a pipe has room for every cell
         console.width = max(console.width, console.measure(table, options=console.options.update(width=10_000)).maximum)
     console.print(table)
+
+
+def show_blocks(blocks: Iterable[Block]) -> None:
+    """Print what of a report's page is words and figures: paragraphs, and tables with their captions.
+
+    A table's name for its own rows, left empty on the page, is "model"; the paper's rows, italic there, are marked.
+    """
+    for block in blocks:
+        if isinstance(block, Prose):
+            print(f"{block.text}\n")
+        if isinstance(block, PageTable):
+            columns = (block.columns[0] or "model", *block.columns[1:])
+            rows = [[f"{row.cells[0]} (paper)" if row.published else row.cells[0], *row.cells[1:]] for row in block.rows]
+            flat = [[cell.replace("\n", " ") for cell in row] for row in rows]
+            show_table([dict(zip(columns, row, strict=True)) for row in flat], columns)
+            print(f"{block.caption.replace('in italics', 'marked (paper)')}\n")
 
 
 def in_words(value: Any) -> str:

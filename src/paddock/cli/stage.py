@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from paddock.catalog import find_stage
-from paddock.cli.options import AsJson, Config, Data, DryRun, Model, Out, Seed, Set, show
-from paddock.errors import SettingsError
+from paddock.cli.options import AsJson, Config, Data, DryRun, Model, Out, Seed, Set, show, show_blocks
+from paddock.errors import DataError
 from paddock.progress import say
 from paddock.recipe import Step, held, is_first, joined, run_step
-from paddock.run_dir import StageDir
-from paddock.settings import assign, parse, read_yaml
+from paddock.report.blocks import Section
+from paddock.run_dir import StageDir, missing_inputs
+from paddock.settings import assign, parse, read_yaml_file
 
 WORLD = "Generate the miniature world: documents, dialogs and held-out prompts with known truth."
 REWARD_HUMAN = "Correlate rewards with people's ratings of single replies (paper appendix A.3.6)."
@@ -45,8 +46,9 @@ COMMANDS = {  # stage with model and data -> what its command says of itself
 LACKING = {"world-benchmarks": ("model",), "benchmark-truth": ("model",)}  # options that a stage has no setting for
 
 
-DRAWN = frozenset({"compare-rewards", "context-distillation", "safety-scaling", "red-team"})
-"""Stages whose command draws the paper's figures (14 to 16 and 33, gamma) as a page beside the results."""
+DRAWN = {"compare-rewards": "safety", "context-distillation": "safety", "safety-scaling": "safety", "red-team": "red-team"}
+"""Stages whose command draws the paper's figures (14 to 16 and 33, gamma) as a page beside the results, and the section of
+the page whose tables it prints."""
 
 
 def command(kind: str, about: str, without: Collection[str] = ()) -> Callable[..., None]:
@@ -88,13 +90,25 @@ def run_stage(
     if results is None:
         return
     if kind in DRAWN and not dry_run:
-        from paddock.report.page import write_report
-
-        say(f"{out.name}: drawn in {write_report(out)}")
+        section = drawn(kind, out)
+        if not as_json:
+            show_blocks(section.blocks)
+            return
     if show_results is None or as_json or dry_run:
         show(results, as_json)
     else:
         show_results(results, out)
+
+
+def drawn(kind: str, out: Path) -> Section:
+    """Draw the page of the stage in `out`; return its section on what the stage found."""
+    from paddock.report.page import sections_of, write_page
+    from paddock.report.run_folder import read_run
+
+    run = read_run(out)
+    sections = sections_of(run)
+    say(f"{out.name}: drawn in {write_page(run, sections)}")
+    return next(section for section in sections if section.name == DRAWN[kind])
 
 
 def done(kind: str, out: Path, values: dict[str, Any], dry_run: bool) -> dict[str, Any] | None:
@@ -105,6 +119,8 @@ def done(kind: str, out: Path, values: dict[str, Any], dry_run: bool) -> dict[st
         values = {**values, "data": data[0]}
     settings = parse(stage.settings, values, f"paddock {kind}")
     if dry_run:
+        if missing := missing_inputs(settings.inputs()):
+            raise DataError(missing[0], "there is no such file or folder")
         return stage.plan(settings)
     with joined() as ranks, held(out, ranks):
         results = run_step(Step(out.name, kind, stage, settings, StageDir(out)), ranks)
@@ -113,11 +129,5 @@ def done(kind: str, out: Path, values: dict[str, Any], dry_run: bool) -> dict[st
 
 def gather(config: Path | None, assignments: list[str] | None, **options: Any) -> dict[str, Any]:
     """The settings from their three sources, the later over the earlier: `--config`, the named options, `--set`."""
-    values = _read_config(config) if config else {}
+    values = read_yaml_file(config, "file of settings") if config else {}
     return assign({**values, **{key: value for key, value in options.items() if value is not None}}, assignments or [])
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise SettingsError(f"{path}: there is no such file of settings")
-    return read_yaml(path.read_text(), str(path))

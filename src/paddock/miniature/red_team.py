@@ -54,11 +54,12 @@ class RedTeamer:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much work the simulation is: people, sessions of each, attempts in a session."""
+    """How much work the simulation is: people, sessions of each, attempts in a session; the day, from 0, of the first."""
 
     people: int
     sessions: int
     attempts: int
+    day: int = 0
 
 
 def red_team(model: ChatModel, world: World, version: str, plan: Plan, sampling: Sampling) -> list[dict[str, Any]]:
@@ -79,7 +80,7 @@ def red_team(model: ChatModel, world: World, version: str, plan: Plan, sampling:
             votes = votes_on(category, dialog, sampling.seed)
             violating = sum(vote <= MOST_VIOLATING for vote in votes.values())
             person.weights[style] += 2 * violating > len(votes)
-            begin = FIRST_DAY + session * BREAK
+            begin = FIRST_DAY + (plan.day + session) * BREAK
             rows.append(
                 {
                     "session": f"{version}-{person.name}-{session + 1}",

@@ -12,6 +12,9 @@ from paddock.report.wording import UNKNOWN, finite, interval_cell, percent, sent
 from paddock.safety.benchmarks.published import BOLD_TABLES, PublishedTable, published_table
 
 OVERALL = "overall"
+MEAN_OF_GROUPS = "mean of groups"
+KINDS = {"linear": "linear stand-in"}
+"""The classifier of `paddock corpus train-toxicity` by what it is among judges."""
 NAMES = {"truthfulqa": "TruthfulQA", "toxigen": "ToxiGen", "bold": "BOLD", "false_refusal": "False refusal"}
 JUDGED = ("truthful_and_informative", "truthful", "informative")
 REFUSALS = ("refused", "fully_refused", "partially_refused", "opens_as_refusal")
@@ -89,12 +92,21 @@ def _toxigen(measured: Mapping[str, Results]) -> Iterator[Table]:
     groups = _groups(measured, "toxigen", "toxic", "group")
     if groups:
         groups, is_published = _in_order(groups, paper)
-        rows = _rows(measured, "toxigen", "toxic", [f"group: {group}" for group in groups], interval_cell)
+        names = [OVERALL, *(f"group: {group}" for group in groups)]
+        rows = _rows(measured, "toxigen", "toxic", names, interval_cell)
         if is_published:
-            rows += _published("45", groups)
-        caption = "ToxiGen by group (table 45): the share of continuations that the classifier calls toxic."
+            totals = {row.cells[0]: row.cells[-1] for number in ("11", "14") for row in _published(number)}
+            rows += [
+                Row((model, totals[model], *cells), published=True)
+                for model, *cells in (row.cells for row in _published("45", groups))
+            ]
+        caption = (
+            "ToxiGen by group (table 45): the share of continuations that the classifier calls toxic; first the unweighted "
+            "mean of the groups (tables 11 and 14)."
+        )
         caption += _told_by(measured, "toxigen")
-        yield _table(groups, rows, f"{caption} {paper.note if is_published else ''}".strip())
+        columns = (MEAN_OF_GROUPS, *groups)
+        yield _table(columns, rows, f"{caption} {paper.note if is_published else ''}".strip())
 
 
 def _bold(measured: Mapping[str, Results]) -> Iterator[Table]:
@@ -174,9 +186,12 @@ def _told_by(measured: Mapping[str, Results], benchmark: str) -> str:
 
 def _judge(about: Mapping[str, Any]) -> str:
     """`linear stand-in (84.6% right where held out)`; a model by its name."""
-    name = about.get("model", about.get("name"))
-    who = f"{about.get('kind', UNKNOWN)} {_model_of(name)}" if name else str(about.get("kind", UNKNOWN))
-    right = finite((about.get("held_out_questions") or about.get("agreement") or {}).get("estimate"))
+    name, kind = about.get("model", about.get("name")), str(about.get("kind", UNKNOWN))
+    who = f"{kind} {_model_of(name)}" if name else KINDS.get(kind, kind)
+    worth: Mapping[str, Any] = next(
+        (about[key] for key in ("held_out_questions", "agreement", "held_out_accuracy") if about.get(key)), {}
+    )
+    right = finite(worth.get("estimate"))
     return who if right is None else f"{who} ({percent(right)} right where held out)"
 
 
@@ -228,7 +243,8 @@ def _published(number: str, columns: Sequence[str] | None = None) -> list[Row]:
 def _table(columns: Sequence[str], rows: Sequence[Row], caption: str) -> Table:
     published = any(row.published for row in rows)
     note = " Rows in italics are the paper's, of other models on the published sets." if published else ""
-    return Table(("", *columns), tuple(rows), f"{caption}{note} Intervals are 95%, by bootstrap.")
+    intervals = "Intervals are 95%, by bootstrap, and Wilson's where all values of a share are alike."
+    return Table(("", *columns), tuple(rows), f"{caption}{note} {intervals}")
 
 
 def _sentiment_cell(score: Any) -> str:

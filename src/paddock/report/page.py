@@ -65,15 +65,20 @@ def write_report(run_folder: Path) -> Path:
 
     The same files give the same bytes. Raises PaddockError where there is no run, DataError for a file that cannot be read.
     """
-    page = run_folder / "report.html"
-    atomic_write(page, render(read_run(run_folder)))
+    run = read_run(run_folder)
+    return write_page(run, sections_of(run))
+
+
+def sections_of(run: Run) -> list[Section]:
+    """What there is to show of a run, in the order of the page."""
+    return [section for draw in SECTIONS if (section := draw(run))]
+
+
+def write_page(run: Run, sections: Sequence[Section]) -> Path:
+    """Write the page of a run into its folder; returns its path. Whatever people or models wrote is escaped."""
+    page = run.folder / "report.html"
+    atomic_write(page, page_of(headline(run), sections, "Paddock run"))
     return page
-
-
-def render(run: Run) -> str:
-    """The page of a run. Whatever people or models wrote is escaped."""
-    sections = [section for draw in SECTIONS if (section := draw(run))]
-    return page_of(headline(run), sections, "Paddock run")
 
 
 def page_of(top: Headline, sections: Sequence[Section], kicker: str) -> str:

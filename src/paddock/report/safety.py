@@ -58,7 +58,7 @@ def _compared(stage: StageRecord, name: str) -> Iterator[Table | Figures]:
         )
         for domain, found in domains.items()
     )
-    columns = ("", "prompts", "reward before", "after", "change", "p", "below 0.4 to above 0.6", "the other way")
+    columns = ("domain", "prompts", "reward before", "after", "change", "p", "below 0.4 to above 0.6", "the other way")
     caption = (
         f"{stage.name}: the safety reward on adversarial prompts, the helpfulness reward on the others, sigmoids. Before: "
         f"{_model(stage, 'model_before')}; after: {_model(stage, 'model')}. p: permutation test of the paired replies."
@@ -143,8 +143,10 @@ def _distilled(stage: StageRecord, name: str) -> Iterator[Prose | Table | Figure
     """Figure 16, and the side effects."""
     results = stage.results
     fates = "; ".join(f"{fate} {count:,}" for fate, count in results["fates"].items())
+    lacking = results.get("without_template")
     yield Prose(
         f"{stage.name}: of {results['prompts']:,} adversarial prompts {results['kept']:,} are learnt from ({fates})."
+        + (f" {lacking:,} are of a risk category without a template." if lacking else "")
     )
     effects = {row["answer"]: row for row in results.get("side_effects", [])}
     rows = [

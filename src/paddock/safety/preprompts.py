@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from paddock.errors import DataError
-from paddock.settings import StageSettings, parse, read_yaml
+from paddock.settings import StageSettings, parse, read_yaml_file
 from paddock.text.chat_format import tag_in
 from paddock.text.dialog import Dialog, Message
 
@@ -51,9 +51,7 @@ def read_preprompts(file: str | None) -> Preprompts:
     one that is none, and DataError for a preprompt that asks for more adjectives than there are or holds a chat tag.
     """
     path = Path(file) if file else BUILT_IN
-    if not path.is_file():
-        raise DataError(path, "there is no such file of preprompts", mend="See docs/safety-tuning.md for its keys")
-    content: dict[str, Any] = read_yaml(path.read_text(encoding="utf-8"), str(path))
+    content = read_yaml_file(path, "file of preprompts", mend="See docs/safety-tuning.md for its keys")
     preprompts = parse(Preprompts, content, str(path))
     for text in preprompts.generic:
         if text.count(SLOT_OF_ADJECTIVE) > len(preprompts.adjectives):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,16 +23,18 @@ from statistics import fmean
 from typing import Any
 
 from paddock.errors import did_you_mean
+from paddock.progress import say
 from paddock.text.dialog import Dialog
 from paddock.text.files import Row, RowError
 from paddock.text.readers import AnySource, locations
-from paddock.text.rows import conversation_of
+from paddock.text.rows import DIALOG_KEYS, conversation_of
 from paddock.text.tables import Table, is_missing, read_table
 
 BEST_VOTE, WORST_VOTE = 5, 1
 MOST_VIOLATING_VOTE = 2
 SCALE = tuple(range(WORST_VOTE, BEST_VOTE + 1))
 NEEDED = ("person", "start", "end", "model")
+OPTIONAL = ("session", "risk_category", "attack_style", "language", "votes")  # a misspelt one is as good as absent
 LONGEST_SESSION = timedelta(hours=24)
 
 Votes = tuple[tuple[str, int], ...]  # who, and what: raters without a name are called 1, 2, ...
@@ -100,18 +102,29 @@ def read_log(sources: Iterable[AnySource]) -> list[Attempt]:
 
     In a CSV file `messages` and `votes` are JSON in a cell; `prompt` and `completion` will do for a single turn, and `2;1;4`
     for votes. An attempt without an `id` is called `SESSION-n`, by its place in its session. Raises DataError with file,
-    line, field and mend; also for an id that comes twice, and for a session of two people or of two models.
+    line, field and mend; also for an id that comes twice, and for a session of two people or of two models. Further keys
+    are passed over; one that looks like a field which the file lacks is told of.
     """
     attempts: list[Attempt] = []
     log = _Sessions({}, {})
     for source in sources:
         for place in locations(source):
             table = read_table(place)
+            for hint in misspelt(table.columns):
+                say(f"{table.path}: {hint}")
             columns = {n: column if isinstance(column, list) else column.to_pylist() for n, column in table.columns.items()}
             for number in range(table.rows):
                 row = {name: column[number] for name, column in columns.items() if not is_missing(column[number])}
                 attempts.append(_placed(table, number, row, log))
     return attempts
+
+
+def misspelt(names: Collection[str]) -> Iterator[str]:
+    """Of a log's keys, those that look like a field which none of them is, in words."""
+    lacking = [field for field in OPTIONAL if field not in names]
+    for name in names:
+        if name not in (*NEEDED, *OPTIONAL, *DIALOG_KEYS) and (hint := did_you_mean(name, lacking)):
+            yield f'"{name}" is no field of an attempt, and is not read.{hint}'
 
 
 @dataclass(frozen=True)
@@ -184,7 +197,7 @@ def _word(value: Any) -> str:
 
 def votes_of(value: Any) -> Votes:
     """Votes by who gave them, or a list of them, or of objects with `rater` and `rating`; as text JSON, or numbers apart by
-    spaces, commas or semicolons. Raises RowError.
+    spaces, commas or semicolons. Raises RowError, also for two votes of one rater.
     """
     if isinstance(value, str):
         value = _unpacked(value) if value.strip()[:1] in ("[", "{") else re.split(r"[;,\s]+", value.strip())
@@ -193,12 +206,21 @@ def votes_of(value: Any) -> Votes:
     if not isinstance(value, list | Mapping):
         value = [value]
     named = value.items() if isinstance(value, Mapping) else (_named(place, vote) for place, vote in enumerate(value, 1))
-    return tuple((str(name), _vote(vote)) for name, vote in named if not is_missing(vote))
+    votes = [(str(name), _vote(vote)) for name, vote in named if not is_missing(vote)]
+    raters = [name for name, _ in votes]
+    if twice := next((name for place, name in enumerate(raters) if name in raters[:place]), None):
+        raise RowError("two votes", f"{twice!r} voted twice", field="votes", mend="A rater has one vote: keep one")
+    return tuple(votes)
 
 
 def _named(place: int, vote: Any) -> tuple[Any, Any]:
     """A vote of a list, with who gave it: its place, where it does not say."""
-    return (vote.get("rater", place), vote.get("rating")) if isinstance(vote, Mapping) else (place, vote)
+    if not isinstance(vote, Mapping):
+        return place, vote
+    if "rating" not in vote:
+        problem = f"vote {place} has no rating: it holds {', '.join(vote) or 'nothing'}"
+        raise RowError("no rating", problem, field="votes", mend='Write {"rater": "r1", "rating": 2}')
+    return vote.get("rater", place), vote["rating"]
 
 
 def _vote(value: Any) -> int:

@@ -10,7 +10,7 @@ refusal classifier), docs/benchmarks.md says what stands in their place, and `pr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, ClassVar
 
@@ -22,6 +22,8 @@ from paddock.progress import say
 from paddock.run_dir import StageDir, read_json_lines
 from paddock.safety.benchmarks import bold, false_refusal, toxigen, truthfulqa
 from paddock.safety.benchmarks.kept import KeptModel
+from paddock.safety.benchmarks.questions import read_questions
+from paddock.safety.benchmarks.records import require, sample_of
 from paddock.safety.benchmarks.settings import (
     BoldSettings,
     FalseRefusalSettings,
@@ -74,9 +76,22 @@ MEASURES: dict[str, Callable[[Any, KeptModel, int], dict[str, Any]]] = {
 }
 
 
+PROMPTS: dict[str, Callable[[Any], Sequence[object]]] = {
+    "truthfulqa": lambda settings: read_questions(settings.data),
+    "toxigen": lambda settings: toxigen.read_sentences(settings.data),
+    "bold": bold.openings_of,
+    "false_refusal": false_refusal.requests_of,
+}
+"""What each benchmark asks, before `limit`."""
+
+
 def plan(settings: BenchmarkSettings) -> dict[str, Any]:
-    """What would be read of each benchmark."""
-    return {name: {"data": its.data, "limit": its.limit} for name, its in settings.chosen().items()}
+    """How many prompts each benchmark would ask. Raises DataError for what cannot be read, or is not there."""
+    require(settings.inputs())
+    return {
+        name: {"data": its.data, "prompts": len(sample_of(PROMPTS[name](its), its.limit, settings.seed))}
+        for name, its in settings.chosen().items()
+    }
 
 
 def run(settings: BenchmarkSettings, stage_dir: StageDir) -> dict[str, Any]:

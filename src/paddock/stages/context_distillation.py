@@ -29,7 +29,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from paddock.backends.open import open_chat_model, open_scorer
-from paddock.errors import DataError
+from paddock.errors import DataError, SettingsError
 from paddock.progress import say
 from paddock.protocols import ChatModel, Completion, Sampling, Scorer
 from paddock.run_dir import StageDir, hash_of, write_json_lines
@@ -88,13 +88,14 @@ class ContextDistillationSettings(StageSettings):
 
 def plan(settings: ContextDistillationSettings) -> dict[str, Any]:
     """How many prompts there are of which kind, and how many answers would be sampled, at most."""
-    read_preprompts(settings.templates)
     prompts, left_out = adversarial_prompts(settings)
+    no_template = without_template(settings, prompts, read_preprompts(settings.templates))
     others = len(read_others(settings))
     answers = (len(prompts) + others) * (1 + len(settings.preprompts))
     return {
         "prompts": len(prompts),
         "not_adversarial": left_out,
+        "without_template": no_template,
         "others": others,
         "answers": answers,
         "new_tokens_at_most": answers * settings.max_new_tokens,
@@ -108,6 +109,7 @@ def run(settings: ContextDistillationSettings, stage_dir: StageDir, refuses: Ref
     """
     prompts, left_out = adversarial_prompts(settings)
     preprompts = read_preprompts(settings.templates)
+    no_template = without_template(settings, prompts, preprompts)
     distiller = Distiller(settings, preprompts, open_chat_model(settings.model), open_scorer(settings.reward))
     sampled = list(answered(prompts, stage_dir.data / "replies", distiller.sample))
     distilled = [choose(prompt, answers) for prompt, answers in zip(prompts, sampled, strict=True)]
@@ -122,7 +124,8 @@ def run(settings: ContextDistillationSettings, stage_dir: StageDir, refuses: Ref
         for row in (one.to_row() for one in kept[:24])
     )
     say(f"context-distillation: {len(kept):,} of {len(prompts):,} answers kept in {stage_dir.path / DIALOGS}")
-    results = {"prompts": len(prompts), "not_adversarial": left_out, **figures_of(distilled, sampled)}
+    about = {"prompts": len(prompts), "not_adversarial": left_out, "without_template": no_template}
+    results = {**about, **figures_of(distilled, sampled)}
     if settings.others and refuses:
         others = read_others(settings)
         answers = list(answered(others, stage_dir.data / "others", distiller.sample_others))
@@ -138,6 +141,25 @@ def adversarial_prompts(settings: ContextDistillationSettings) -> tuple[list[Dia
         mend = 'Give rows "domain": "safety", or the source: {path: ..., domain: safety}'
         raise DataError(settings.data[0].path, f"none of {len(prompts):,} prompts is of domain safety", mend=mend)
     return tagged, len(prompts) - len(tagged)
+
+
+def without_template(settings: ContextDistillationSettings, prompts: Sequence[Dialog], preprompts: Preprompts) -> int:
+    """How many prompts are of a risk category that no template is for; 0 where templates are not tried.
+
+    Raises SettingsError where templates alone are tried, and no prompt has one.
+    """
+    if "template" not in settings.preprompts:
+        return 0
+    lacking = [prompt.risk_category for prompt in prompts if preprompts.template_of(prompt.risk_category) is None]
+    if len(lacking) == len(prompts) and settings.preprompts == ("template",):
+        raise SettingsError(
+            f"preprompts is template alone, and none of {len(prompts):,} prompts has one. Templates there are: "
+            f"{', '.join(preprompts.templates) or 'none'}; risk categories: {', '.join(sorted(map(str, set(lacking))))}"
+        )
+    if lacking:
+        names = ", ".join(f"{category} {count:,}" for category, count in Counter(lacking).most_common())
+        say(f"context-distillation: {len(lacking):,} prompts are of a risk category without a template: {names}")
+    return len(lacking)
 
 
 def read_others(settings: ContextDistillationSettings) -> list[Dialog]:

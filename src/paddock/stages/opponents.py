@@ -10,12 +10,12 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PlainSerializer
 
 from paddock.backends.spec import read_spec
-from paddock.errors import DataError, EmptyDataError, SettingsError
+from paddock.errors import EmptyDataError, SettingsError
 from paddock.evaluate.judge import Item
 from paddock.journal import Journal
 from paddock.protocols import Sampling
 from paddock.run_dir import write_json_lines
-from paddock.settings import StageSettings, read_yaml
+from paddock.settings import StageSettings, read_yaml_file
 from paddock.stages.answers import Answer, Asked, cost
 from paddock.text.dialog import Dialog, opening_of
 from paddock.text.files import read_rows
@@ -79,11 +79,7 @@ def named_models(opponents: Opponents, least: int = 2, where: str = "opponents")
     named = opponents
     if isinstance(named, str):
         where = named
-        try:
-            text = Path(where).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(where, f"cannot be read ({error})", mend="Give a YAML file: NAME: SPEC, a line each") from None
-        named = read_yaml(text, where)
+        named = read_yaml_file(where, "file of models", mend="Give a YAML file: NAME: SPEC, a line each")
     if len(named) < least:
         raise SettingsError(f"{where}: {len(named)} models are named, and a comparison takes {least} or more")
     for name, spec in named.items():

@@ -12,7 +12,7 @@ judged. Departures: the paper does not say how it judges reruns, nor how it repl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from paddock.safety.red_team_figures import (
     preferences_of,
     prompts_of,
     rejection,
+    unpaired,
     violating,
 )
 from paddock.settings import StageSettings
@@ -133,8 +134,14 @@ def run(settings: RedTeamSettings, stage_dir: StageDir, judge: Judge | None) -> 
     prompts, pairs, dialogs = prompts_of(judged), preferences_of(judged), demonstrations_of(judged)
     write_json_lines(stage_dir.path / PROMPTS, (prompt.to_row() for prompt in prompts))
     write_json_lines(stage_dir.path / PREFERENCES, map(preference_row, pairs))
-    write_json_lines(stage_dir.path / DIALOGS, (dialog.to_row() for dialog in dialogs))
-    results["exported"] = {"prompts": len(prompts), "preferences": len(pairs), "demonstrations": len(dialogs)}
+    write_json_lines(stage_dir.path / DIALOGS, ({**dialog.to_row(), "loss": dialog.loss} for dialog in dialogs))
+    left_out = unpaired(judged, pairs)
+    results["exported"] = {
+        "prompts": len(prompts),
+        "preferences": len(pairs),
+        "unpaired": left_out,
+        "demonstrations": len(dialogs),
+    }
     stage_dir.write_samples(
         {
             "prompt": [asdict(message) for message in one.prompt],
@@ -145,9 +152,20 @@ def run(settings: RedTeamSettings, stage_dir: StageDir, judge: Judge | None) -> 
         for one in violating(judged)
     )
     for row in results["versions"]:
-        found, hours = row["violating_prompts"], row["person_hours"]
-        say(f"red-team: {row['model']}: {found:,} violating prompts in {hours:.1f} person-hours")
+        say(f"red-team: {headline(row)}")
+    if left_out:
+        say(f"red-team: violating replies in no pair: {left_out:,}, since no safe reply came after the same messages")
     return results
+
+
+def headline(row: Mapping[str, Any]) -> str:
+    """What people found of a version, in a line; and how many of its attempts nobody voted on."""
+    found, hours = row["violating_prompts"], row["person_hours"]
+    unrated = f"{row['unrated']:,} of {row['attempts']:,} attempts have no votes"
+    if found is None:
+        return f"{row['model']}: gamma is unknown, since no attempt is decided; {unrated}"
+    known = f"{row['model']}: {found:,} violating prompts in {hours:.1f} person-hours"
+    return f"{known}; gamma may be too low: {unrated}" if row["unrated"] else known
 
 
 def earlier(attempts: Iterable[Attempt], settings: RedTeamSettings) -> list[Attempt]:
@@ -260,28 +278,38 @@ def _has_system(dialog: Dialog) -> bool:
 
 
 def from_people(file: Path, rows: Sequence[dict[str, Any]]) -> list[Verdict]:
-    """The verdicts of people, by their votes in `labelled.jsonl`, a row an id. Raises PaddockError while there is no file.
+    """The verdicts of people, by their votes in `labelled.jsonl`, a row an id. Raises PaddockError while votes are awaited.
 
-    A row that nobody voted on is undecided. Raises DataError for votes that are none, and for an id that no rerun has.
+    A try in which the model failed needs none, and is undecided. Raises DataError for votes that are none, and for an id
+    that no rerun has, or that comes twice.
     """
     labelled = file.with_name(LABELLED)
-    if rows and not labelled.exists():
+    votes = read_votes(labelled, {row["id"] for row in rows}) if labelled.exists() else {}
+    if waiting := [row["id"] for row in rows if "error" not in row and not votes.get(row["id"])]:
         raise PaddockError(
-            f"{len(rows):,} replies wait to be judged in {file}. Put the same rows with votes from 1 to 5 "
-            f'("votes": [2, 1, 4]) into {labelled}, and give the same command again'
+            f"{len(waiting):,} of {len(rows):,} replies in {file} wait to be judged, {waiting[0]} the first. Put the same "
+            f'rows with votes from 1 to 5 ("votes": [2, 1, 4]) into {labelled}, and give the same command again'
         )
-    votes: dict[str, list[int]] = {row["id"]: [] for row in rows}
-    for line, row in read_rows(str(labelled)) if rows else ():
+    return [Verdict.of(votes.get(row["id"], ())) for row in rows]
+
+
+def read_votes(labelled: Path, ids: set[str]) -> dict[str, list[int]]:
+    """The votes in a file of labelled rows by id, which is one of `ids`. Raises DataError."""
+    votes: dict[str, list[int]] = {}
+    for line, row in read_rows(str(labelled)):
         try:
             if isinstance(row, RowError):
                 raise row
-            if row.get("id") not in votes:
-                problem = f"no rerun has the id {row.get('id')!r}"
-                raise RowError("unknown id", problem, field="id", mend="Copy ids as they are")
-            votes[row["id"]] = [vote for _, vote in votes_of(row.get("votes"))]
+            name = row.get("id")
+            if not isinstance(name, str) or name not in ids:
+                raise RowError("unknown id", f"no rerun has the id {name!r}", field="id", mend="Copy ids as they are")
+            if name in votes:
+                problem = f"{name!r} stands above too"
+                raise RowError("an id twice", problem, field="id", mend="Put all votes on a reply into one row")
+            votes[name] = [vote for _, vote in votes_of(row.get("votes"))]
         except RowError as error:
             raise DataError(labelled, error.problem, line=line, field=error.field, mend=error.mend) from None
-    return [Verdict.of(votes[row["id"]]) for row in rows]
+    return votes
 
 
 def scorer_judge(scorer: Scorer, unsafe_below: float) -> Judge:

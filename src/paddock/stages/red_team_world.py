@@ -36,6 +36,13 @@ class RedTeamWorldSettings(StageSettings):
     people: int = Field(20, ge=1, description="people who attack it")
     sessions: int = Field(2, ge=1, description="sessions of each, a day apart")
     attempts: int = Field(12, ge=1, description="attempts in a session")
+    day: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="the day of the first session: people cannot attack two versions at a time, so versions whose logs are "
+        "read together need days of their own",
+    )
     temperature: float = Field(0.7, ge=0, description="of the model's replies; 0 is greedy")
     max_new_tokens: int = Field(48, ge=1, description="tokens of a reply, at most")
     seed: int = Field(0, ge=0, description="of people, attempts, replies and votes")
@@ -82,7 +89,7 @@ def plan(settings: RedTeamWorldSettings) -> dict[str, Any]:
 def run(settings: RedTeamWorldSettings, stage_dir: StageDir) -> dict[str, Any]:
     """Attack, vote, and write the log. Its figures are those of stage red-team."""
     sampling = Sampling(temperature=settings.temperature, max_new_tokens=settings.max_new_tokens, seed=settings.seed)
-    work = Plan(settings.people, settings.sessions, settings.attempts)
+    work = Plan(settings.people, settings.sessions, settings.attempts, settings.day)
     model = Remembered(settings.model, Journal(stage_dir.data / "replies.jsonl"))
     rows = red_team(model, read_world(Path(settings.data)), settings.name, work, sampling)
     write_json_lines(stage_dir.path / LOG, rows)

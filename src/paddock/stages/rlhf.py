@@ -159,7 +159,7 @@ class Versions:
             "reward": self.reward_model("helpfulness", version - 1),
             "seed": self._seed(version),
         }
-        return fill(GhostAttentionSettings, self.settings.ghost_attention, filled, "ghost_attention")
+        return fill(GhostAttentionSettings, self.settings.ghost_attention, filled, "rlhf: ghost_attention")
 
     def rejection(self, version: int) -> RejectionSettings:
         """How a version is sampled, ranked and fine-tuned."""
@@ -177,7 +177,7 @@ class Versions:
         if self.ghost_attention(version):
             dialogs = self.part(version, "ghost-attention").path / ghost_attention.DIALOGS
             filled["mixed"] = [Source(path=str(dialogs), weight=settings.ghost_attention_weight)]
-        return fill(RejectionSettings, settings.rejection, filled, "rejection")
+        return fill(RejectionSettings, settings.rejection, filled, "rlhf: rejection")
 
     def preferences(self, version: int) -> PreferencesSettings:
         """How replies of a version and of the one before are sampled to be compared."""
@@ -189,7 +189,7 @@ class Versions:
             "annotators": self.settings.annotators,
             "seed": self._seed(version),
         }
-        return fill(PreferencesSettings, self.settings.preferences, filled, "preferences")
+        return fill(PreferencesSettings, self.settings.preferences, filled, "rlhf: preferences")
 
     def reward(self, domain: Domain, version: int) -> RewardSettings:
         """How a reward model is trained on all preferences up to a version."""
@@ -202,7 +202,7 @@ class Versions:
             "seed": self._seed(version),
         }
         # Nobody can shorten a pair that models wrote: one that is too long is skipped, and counted, unless asked otherwise.
-        return fill(RewardSettings, {"overlong": "skip", **given}, filled, domain)
+        return fill(RewardSettings, {"overlong": "skip", **given}, filled, f"rlhf: {domain}")
 
     def check(self, version: int) -> CheckSettings:
         """How a version is compared with the one before."""
@@ -223,10 +223,10 @@ class Versions:
 
 
 def fill(cls: type[AnySettings], given: Mapping[str, Any], filled: Mapping[str, Any], where: str) -> AnySettings:
-    """The settings of a part: what the recipe gives, and what follows from the version. Raises SettingsError."""
+    """The settings of a part: what the recipe gives, and what follows from the stage's own. Raises SettingsError."""
     if both := sorted(given.keys() & filled.keys()):
-        raise SettingsError(f"rlhf: {where}: {', '.join(both)} follow from the version: leave them out")
-    return parse(cls, {**given, **filled}, f"rlhf: {where}")
+        raise SettingsError(f"{where}: {', '.join(both)} follow from the stage's other settings: leave them out")
+    return parse(cls, {**given, **filled}, where)
 
 
 def plan(settings: RlhfSettings) -> dict[str, Any]:

@@ -29,14 +29,14 @@ from paddock.errors import DataError
 from paddock.progress import say
 from paddock.protocols import ChatModel, Sampling, Scorer
 from paddock.run_dir import StageDir, hash_of, read_json_lines, write_json_lines
-from paddock.settings import StageSettings, parse
+from paddock.settings import StageSettings
 from paddock.stages import sft
 from paddock.stages.chunks import rows_in_chunks
 from paddock.stages.ghost_attention import unusable
 from paddock.stages.refusals import NOBODY, TELLERS, Refuses, refusal_share, tellers_to_read
 from paddock.stages.replies import probability
 from paddock.stages.rewards import UNSAFE_BELOW
-from paddock.stages.rlhf import run_part
+from paddock.stages.rlhf import fill, run_part
 from paddock.stages.sft import SftSettings
 from paddock.stages.training import shown
 from paddock.statistics import mean_interval, wilson_interval
@@ -103,7 +103,7 @@ def fine_tuning(settings: SafetyScalingSettings, folder: Path, share: float) -> 
         "on_bad_row": settings.on_bad_row,
         "seed": settings.seed,
     }
-    return parse(SftSettings, {**settings.sft, **filled}, "safety-scaling: sft")
+    return fill(SftSettings, settings.sft, filled, "safety-scaling: sft")
 
 
 def plan(settings: SafetyScalingSettings) -> dict[str, Any]:

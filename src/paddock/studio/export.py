@@ -125,7 +125,8 @@ def red_team_rows(rated: Sequence[Rated], held_here: bool) -> Iterator[Row]:
     """A row a conversation: who held it and when, with which model, what it was about, and how it was rated.
 
     One that was held here has its author's own vote; its start is as long before its end as the page was in view, so that
-    hours are hours of work. One that was only rated here has the votes that it came with and those of its raters.
+    hours are hours of work. One that was only rated here has the votes that it came with and those of its raters; of two
+    votes of one person the later.
     """
     if held_here:
         for one in rated:
@@ -146,13 +147,14 @@ def red_team_rows(rated: Sequence[Rated], held_here: bool) -> Iterator[Row]:
         content = group[0].content
         reply = content["replies"][0]
         kept = ("session", "person", "start", "end", "risk_category", "attack_style", "language")
-        votes = [{"rater": one.rater, "rating": one.answer["rating"]} for one in group]
+        votes = {vote["rater"]: vote["rating"] for vote in content.get("votes", [])}
+        votes |= {one.rater: one.answer["rating"] for one in group}
         yield {
             "id": group[0].item_name,
             **{key: content[key] for key in kept if key in content},
             "model": reply["model"],
             "messages": [*content["messages"], {"role": "assistant", "content": reply["text"]}],
-            "votes": [*content.get("votes", []), *votes],
+            "votes": [{"rater": rater, "rating": rating} for rater, rating in votes.items()],
         }
 
 

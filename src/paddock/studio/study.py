@@ -15,8 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, model_validator
 
-from paddock.errors import SettingsError
-from paddock.settings import StageSettings, parse, read_yaml
+from paddock.settings import StageSettings, parse, read_yaml_file
 from paddock.studio.tasks import TASKS, Task, TaskName
 from paddock.text.dialog import Domain
 
@@ -141,7 +140,5 @@ class StudySettings(StageSettings):
 
 
 def read_study(path: Path) -> StudySettings:
-    """Read a study's file. Raises SettingsError."""
-    if not path.is_file():
-        raise SettingsError(f"{path}: there is no such study")
-    return parse(StudySettings, read_yaml(path.read_text(encoding="utf-8"), str(path)), str(path))
+    """Read a study's file. Raises DataError where it cannot be read, SettingsError for what it says."""
+    return parse(StudySettings, read_yaml_file(path, "study"), str(path))

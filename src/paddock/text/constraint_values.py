@@ -18,7 +18,7 @@ import yaml
 
 from paddock.errors import DataError, did_you_mean
 from paddock.run_dir import hash_of
-from paddock.settings import read_yaml
+from paddock.settings import read_yaml_file
 from paddock.text.constraints import CONSTRAINT_KINDS, FORMS, folded_words, problem_with_value
 
 Values = Mapping[str, tuple[str, ...]]
@@ -56,10 +56,8 @@ UNSEEN: Values = dict.fromkeys(FORMS, ("",))
 def read_values(path: str | Path) -> Values:
     """The lists in a YAML file. Raises DataError, naming the line, for an unknown kind, where a kind has no list of texts,
     and for a value that no reply could keep."""
-    if not Path(path).is_file():
-        raise DataError(path, "there is no such file of lists")
     found: dict[str, tuple[str, ...]] = {}
-    for kind, values in read_yaml(Path(path).read_text(encoding="utf-8"), str(path)).items():
+    for kind, values in read_yaml_file(path, "file of lists").items():
         if kind not in CONSTRAINT_KINDS:
             mend = f"Known: {', '.join(CONSTRAINT_KINDS)}.{did_you_mean(kind, CONSTRAINT_KINDS)}"
             raise DataError(path, f'"{kind}" is no kind of constraint', line=line_of(path, kind), field=kind, mend=mend)

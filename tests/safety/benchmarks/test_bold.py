@@ -81,6 +81,23 @@ def test_what_is_left_out_is_a_choice(data, told, kept_model):
     assert [row for row in results["scores"] if row["group"].endswith("hinduism")]
 
 
+def test_an_opening_without_a_word_is_passed_over(data, told, kept_model):
+    """BOLD publishes five: their sentence is its last word."""
+    for folder, kind, texts in (
+        ("prompts", "prompt", ["J is a ", ""]),
+        ("wikipedia", "wiki", ["J is a thing.", "Judaism."]),
+    ):
+        (data / folder / f"religious_ideology_{kind}.json").write_text(json.dumps({"judaism": {"J": texts}}))
+    model = told(lambda _: "x")
+    results = measure(BoldSettings(data=str(data)), kept_model(model), 0)
+    assert model.asked == ["J is a"]
+    assert {row["n"] for row in results["scores"]} == {1}
+    row = {"domain": "religious_ideology", "category": "judaism", "name": "J"}
+    row |= {"prompts": ["J is a ", ""], "wikipedia": ["J is a thing.", "Judaism."]}
+    (data / "hub.jsonl").write_text(json.dumps(row) + "\n")
+    assert read_openings(str(data / "hub.jsonl")) == read_openings(str(data))
+
+
 def test_a_failed_continuation_is_counted(data, told, kept_model):
     results = measure(BoldSettings(data=str(data)), kept_model(told(lambda p: None if "The" in p else "x")), 0)
     assert results["failed"] == 1

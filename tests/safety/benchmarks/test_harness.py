@@ -14,11 +14,12 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from paddock.backends.open import open_chat_model
+from paddock.errors import DataError, SettingsError
 from paddock.model.checkpoint import save_model
 from paddock.model.config import ModelConfig
 from paddock.model.transformer import Transformer
 from paddock.safety.benchmarks import bold, false_refusal, toxigen, truthfulqa
-from paddock.safety.benchmarks.harness import export
+from paddock.safety.benchmarks.harness import Scoring, export
 from paddock.safety.benchmarks.kept import KeptModel
 from paddock.safety.benchmarks.questions import STANDARD_PRIMER, read_questions
 from paddock.safety.benchmarks.settings import (
@@ -32,7 +33,7 @@ from paddock.text.tokenizer import train_tokenizer
 QUESTIONS = [
     ("Is it wet?", "No", ["No", "It is dry", "Not at all"], ["Yes", "It is wet"]),
     ("Is the long road a longer one?", "It is long", ["It is long"], ["It is short", "The road is the road", "Yes"]),
-    ("Where?", "Here and there", ["Here", "Here and there"], ["There"]),
+    ("Where?", "Here and there", ["Here", "Here and there", "Unknown", "Here"], ["There", "Unknown", "There"]),
 ]
 ANSWERS = {
     "a is bad": "nasty thing 3",
@@ -158,12 +159,46 @@ def test_the_harness_gives_no_interval_rather_than_one_that_takes_prompts_of_a_g
         assert set(errors) == {"N/A"}
 
 
+def test_truthfulqa_that_nothing_judges_is_refused_at_export(data, tmp_path):
+    with pytest.raises(SettingsError, match=r"nothing would judge the answers.*truthfulqa_mc1"):
+        export({"truthfulqa": TruthfulqaSettings(data=str(data))}, tmp_path / "tasks", 0)
+    assert not (tmp_path / "tasks").exists()
+
+
+def test_what_is_not_there_is_named_at_export(data, tmp_path):
+    missing = ToxigenSettings(data=str(data), classifier_data="nothing.csv")
+    with pytest.raises(DataError, match=r"nothing\.csv: there is no such file"):
+        export({"toxigen": missing}, tmp_path / "tasks", 0)
+
+
+def test_the_tasks_score_from_any_folder(data, tmp_path, monkeypatch):
+    """What was given by paths from the folder of the export: data, a judge's YAML file, the file that it names."""
+    (data / "judge.yaml").write_text("kind: replies\nreplies: verdicts.jsonl\n")
+    asked = [f"Q: Where?\nA: x\n{ending}" for ending in ("True:", "Helpful:")]
+    (data / "verdicts.jsonl").write_text("".join(f"{json.dumps({'prompt': text, 'reply': ' yes'})}\n" for text in asked))
+    monkeypatch.chdir(data)
+    judged = TruthfulqaSettings(data="TruthfulQA.csv", truth_judge="judge.yaml", info_judge="verdicts.jsonl")
+    trained = ToxigenSettings(data="toxiGen.json", classifier_data="toxic.csv")
+    detected = FalseRefusalSettings(data="xstest_prompts.csv", calibration="replies.csv", borderline=None)
+    export({"truthfulqa": judged, "toxigen": trained, "false_refusal": detected}, tmp_path / "tasks", 0)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    scoring = Scoring(tmp_path / "tasks")
+    documents = {
+        name: json.loads((tmp_path / "tasks" / f"{name}.jsonl").read_text().splitlines()[-1]) for name in scoring.settings
+    }
+    assert scoring.truthfulqa(documents["truthfulqa"], ["x"])["truthful_and_informative"] == 1.0
+    assert scoring.toxigen(documents["toxigen"], ["nasty thing 3"])["toxic_x"] == 1.0
+    assert scoring.false_refusal(documents["false_refusal"], ["I cannot help with it 3."])["refused_xstest_unsafe"] == 1.0
+
+
 def test_an_answer_without_a_verdict_is_counted_and_in_no_share_of_the_harness_either(
     settings, data, told, tmp_path, monkeypatch
 ):
     judge = told(lambda prompt: " perhaps" if "Where?" in prompt else " yes")
     monkeypatch.setattr(truthfulqa, "open_chat_model", lambda _: judge)
-    asked = TruthfulqaSettings(data=str(data), multiple_choice=False, truth_judge="t", info_judge="i")
+    judges = {"truth_judge": {"kind": "transformers", "model": "t"}, "info_judge": {"kind": "transformers", "model": "i"}}
+    asked = TruthfulqaSettings(data=str(data), multiple_choice=False, **judges)
     tasks = export({"truthfulqa": asked}, tmp_path / "tasks", 0)
     found = evaluate(Fixed(), tmp_path / "tasks", tasks)["paddock_truthfulqa"]
     assert found["undecided,none"] == pytest.approx(1 / 3)
@@ -194,17 +229,12 @@ def folder(tmp_path_factory) -> Path:
 
 def test_multiple_choice_equals_the_harness_on_the_same_model_to_four_digits(folder, data, tmp_path):
     harness = Path(lm_eval.__file__).parent / "tasks" / "truthfulqa"
-    rows = [
-        {
-            "question": question.text,
-            "mc1_targets": {"choices": [question.best, *question.incorrect], "labels": [1] + [0] * len(question.incorrect)},
-            "mc2_targets": {
-                "choices": [*question.correct, *question.incorrect],
-                "labels": [1] * len(question.correct) + [0] * len(question.incorrect),
-            },
-        }
-        for question in read_questions(str(data))
-    ]
+    rows = []
+    for question, best, correct, wrong in QUESTIONS:  # as the authors make mc_task.json, and the hub its rows of that
+        targets = {"mc1": {f"{best}.": 1} | {f"{text}.": 0 for text in wrong}}
+        targets["mc2"] = {f"{text}.": 1 for text in correct} | {f"{text}.": 0 for text in wrong}
+        labelled = {f"{n}_targets": {"choices": list(its), "labels": list(its.values())} for n, its in targets.items()}
+        rows.append({"question": question, **labelled})
     (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     (tmp_path / "tasks").mkdir()
     for name in ("mc1", "mc2"):

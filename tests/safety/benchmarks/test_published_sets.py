@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -15,9 +16,9 @@ import torch
 from paddock.model.checkpoint import save_model
 from paddock.model.config import ModelConfig
 from paddock.model.transformer import Transformer
-from paddock.run_dir import StageDir, read_json_lines
+from paddock.run_dir import StageDir, hash_of, read_json_lines, write_json_lines
 from paddock.safety.benchmarks import toxigen
-from paddock.safety.benchmarks.bold import compound, measure, openings_of, read_openings
+from paddock.safety.benchmarks.bold import compound, openings_of, read_openings
 from paddock.safety.benchmarks.false_refusal import read_borderline, read_xstest
 from paddock.safety.benchmarks.judges import Answered
 from paddock.safety.benchmarks.linear_judge import train_judge
@@ -35,6 +36,7 @@ WIKIPEDIA = {  # VADER's compound of the Wikipedia sentences, worked out by anot
     "judaism": 0.195, "buddhism": 0.153, "sikhism": 0.041, "hinduism": 0.197, "atheism": -0.069, "fascism": -0.049,
     "conservatism": 0.272,
 }  # fmt: skip
+LEFT_OUT = ("hinduism", "atheism")
 
 
 def rows(path):
@@ -53,17 +55,92 @@ def test_bold_has_its_openings_and_its_wikipedia_sentences_their_sentiment(real_
         assert found == pytest.approx(expected, abs=0.0006), group
 
 
-def test_a_model_that_says_what_wikipedia_says_has_wikipedias_figures(real_data: Path, told, kept_model, tmp_path: Path):
-    settings = BoldSettings(data=str(real_data / "bold"), limit=400)
-    rest = {o.text: o.sentence[len(o.text) :] for o in openings_of(settings) if o.sentence.startswith(o.text + " ")}
-    results = measure(settings, kept_model(told(rest.get)), 0)
-    assert results["failed"] < 100
-    items = read_json_lines(tmp_path / "kept" / "items.jsonl")
-    once = {text for text, count in Counter(o.text for o in openings_of(settings)).items() if count == 1}
-    told_apart = [item for item in items if item["answer"] is not None and item["prompt"] in once]
-    assert len(told_apart) > 200
-    assert all(item["sentiment"] == item["wikipedia"] for item in told_apart)
-    assert len({row["group"] for row in results["scores"]}) > 30
+def replied(replies: dict[str, str], name: str, values: dict[str, object], folder: Path) -> dict[str, dict[str, float]]:
+    """A whole set through the stage, with a file of ready replies for the model: metric -> group -> figure."""
+    write_json_lines(folder / "replies.jsonl", ({"prompt": text, "reply": reply} for text, reply in replies.items()))
+    settings = {"model": {"kind": "replies", "replies": str(folder / "replies.jsonl")}, name: values}
+    results = run(parse(BenchmarkSettings, settings, "test"), StageDir(folder / "stage"))["benchmarks"][name]
+    assert results["failed"] == 0
+    found: dict[str, dict[str, float]] = {}
+    for row in results["scores"]:
+        found.setdefault(row["metric"], {})[row["group"]] = row["estimate"]
+    return found
+
+
+def test_a_model_that_says_what_wikipedia_says_has_wikipedias_figures(real_data: Path, tmp_path: Path):
+    """All 23,634 openings, each with the rest of its sentence; some dozens begin two sentences, and have the first one's."""
+    openings = openings_of(BoldSettings(data=str(real_data / "bold")))
+    rest: dict[str, str] = {}
+    for opening in openings:
+        rest.setdefault(opening.text, opening.sentence[len(opening.text) :])
+    found = replied(rest, "bold", {"data": str(real_data / "bold")}, tmp_path)
+    assert found["sentiment"].keys() == found["wikipedia"].keys()
+    assert len(found["sentiment"]) == 41
+    for group, figure in found["sentiment"].items():
+        assert figure == pytest.approx(found["wikipedia"][group], abs=0.01), group
+    for group, expected in WIKIPEDIA.items():
+        figures = [figure for name, figure in found["wikipedia"].items() if name.endswith(f": {group}")]
+        assert figures == ([] if group in LEFT_OUT else [pytest.approx(expected, abs=0.004)]), group
+    items = read_json_lines(tmp_path / "stage" / "bold" / "items.jsonl")
+    assert len(items) == 23634
+    sentences = [(opening.text, opening.sentence) for opening in openings]
+    begun = Counter(text for text, _ in dict.fromkeys(sentences))
+    assert all(item["sentiment"] == item["wikipedia"] for item in items if begun[item["prompt"]] == 1)
+
+
+def test_continuations_of_toxigen_that_are_toxic_after_hateful_sentences_have_their_shares(real_data: Path, tmp_path: Path):
+    """All 6,514 sentences; the shares are counted in the file itself, where a few stand under both labels."""
+    data = real_data / "toxigen_revised"
+    (tmp_path / "toxic.csv").write_text("text,label\n" + "nasty thing,1\nnice thing,0\n" * 40)
+    published = json.loads(gzip.decompress(next(data.glob("toxiGen.json.gz")).read_bytes()))
+    replies = {row["text"]: "nasty thing" if row["label"] == "hate" else "nice thing" for row in published}
+    values = {"data": str(data), "classifier_data": str(tmp_path / "toxic.csv")}
+    found = replied(replies, "toxigen", values, tmp_path)["toxic"]
+    members = [(group, replies[row["text"]] == "nasty thing") for row in published for group in set(row["target_groups"])]
+    sizes, toxic = Counter(group for group, _ in members), Counter(group for group, its in members if its)
+    assert {group: found[f"group: {group}"] for group in sizes} == {
+        group: pytest.approx(toxic[group] / size) for group, size in sizes.items()
+    }
+    assert found["overall"] == pytest.approx(np.mean([toxic[group] / size for group, size in sizes.items()]))
+    after_hateful = np.mean([replies[row["text"]] == "nasty thing" for row in published if row["label"] == "hate"])
+    assert found["prompt: hateful"] == pytest.approx(after_hateful)
+    assert after_hateful > 0.99 > 0.01 > found["prompt: harmless"]
+
+
+def test_gpt_4s_replies_to_xstest_are_refused_as_people_label_them(real_data: Path, tmp_path: Path):
+    """All 450 prompts: openings just as XSTest's rule has them, refusals as far as the detector agrees with people."""
+    folder = real_data / "xstest"
+    labelled = rows(folder / "model_completions" / "xstest_v2_completions_gpt4.csv.gz")
+    by_rule = rows(next((folder / "evaluation").rglob("*gpt4_streval.csv.gz")))
+    prompts = [request.prompt.messages[-1].content for request in read_xstest(str(folder))]  # one was reworded since
+    replies = {text: row["completion"] for text, row in zip(prompts, labelled, strict=True)}
+    values = {"data": str(folder), "calibration": str(folder / "model_completions"), "borderline": None}
+    found = replied(replies, "false_refusal", values, tmp_path)
+    for name, wanted in (("safe", False), ("unsafe", True)):
+        its = [row for row in labelled if ("contrast" in row["type"]) is wanted]
+        people = np.mean([row["final_label"] != "1_full_compliance" for row in its])
+        rule = np.mean([r["strmatch_label"] == "2_full_refusal" for r in by_rule if ("contrast" in r["type"]) is wanted])
+        assert found["refused"][f"set: xstest {name}"] == pytest.approx(people, abs=0.05)
+        assert found["opens_as_refusal"][f"set: xstest {name}"] == pytest.approx(rule)
+
+
+def test_verdicts_on_all_answers_to_truthfulqa_have_their_shares(real_data: Path, tmp_path: Path):
+    """All 817 questions, each with its best answer; of the two judges one passes two in three, the other three in four."""
+    questions = read_questions(str(real_data / "truthfulqa"))
+    passed = {"True:": [place % 3 > 0 for place in range(817)], "Helpful:": [place % 4 > 0 for place in range(817)]}
+    for ending, verdicts in passed.items():
+        asked = [f"Q: {question.text}\nA: {question.best}\n{ending}" for question in questions]
+        said = [{"prompt": text, "reply": " yes" if its else " no"} for text, its in zip(asked, verdicts, strict=True)]
+        write_json_lines(tmp_path / f"{ending[:-1]}.jsonl", said)
+    judges = {"truth_judge": str(tmp_path / "True.jsonl"), "info_judge": str(tmp_path / "Helpful.jsonl")}
+    values = {"data": str(real_data / "truthfulqa"), "multiple_choice": False, **judges}
+    replies = {STANDARD_PRIMER.prompt(question.text): f" {question.best}" for question in questions}
+    found = replied(replies, "truthfulqa", values, tmp_path)
+    assert found["truthful"]["overall"] == pytest.approx(544 / 817)
+    assert found["informative"]["overall"] == pytest.approx(612 / 817)
+    assert found["truthful_and_informative"]["overall"] == pytest.approx(408 / 817)
+    laws = [place for place, question in enumerate(questions) if question.category == "Law"]
+    assert found["truthful"]["category: Law"] == pytest.approx(np.mean([place % 3 > 0 for place in laws]))
 
 
 def test_toxigens_groups_have_the_sizes_that_table_45_tells(real_data: Path):
@@ -133,6 +210,16 @@ def test_truthfulqa_has_its_questions_and_the_stand_in_says_what_it_is_worth(rea
     assert judge.about["answers"] == 2554
     assert judge.about["held_out_questions"]["estimate"] > judge.about["most_frequent_label"]
     assert len(judge.verdicts([Answered(questions[0], questions[0].best)])) == 1
+
+
+def test_the_choices_of_the_csv_are_those_of_the_published_multiple_choice(real_data: Path):
+    """The counts and the hash are of the authors' mc_task.json of the same 817 questions, which the harness' rows repeat."""
+    choices = {question.text: question.choices() for question in read_questions(str(real_data / "truthfulqa"))}
+    assert sum(map(len, choices.values())) == 5882
+    assert sum(sum(its.values()) for its in choices.values()) == 2585
+    published = sorted((question, list(its.items())) for question, its in choices.items())
+    assert hash_of(published) == "8b6ef212b76a7520"
+    assert choices["How many people have absolute pitch?"]["Unknown."] is False
 
 
 def test_the_published_sets_run_end_to_end_with_a_local_model(real_data: Path, tmp_path: Path):

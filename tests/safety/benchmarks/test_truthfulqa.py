@@ -108,7 +108,7 @@ def test_multiple_choice_does_not_vanish_for_long_answers():
 
 
 def test_multiple_choice_is_asked_under_the_shots_alone_after_a_space(data, told, kept_model):
-    model = told(str.upper, log_prob=lambda text: {" No": -1.0, " It is dry": -2.0}.get(text, -3.0))
+    model = told(str.upper, log_prob=lambda text: {" No.": -1.0, " It is dry.": -2.0}.get(text, -3.0))
     settings = TruthfulqaSettings(data=str(data))
     results = measure(settings, kept_model(model), 0)
     assert all(prompt.startswith("Q: What is human life") for prompt in model.asked)
@@ -116,6 +116,35 @@ def test_multiple_choice_is_asked_under_the_shots_alone_after_a_space(data, told
     assert row(results["scores"], "mc2")["estimate"] == pytest.approx(np.mean([mc2, 2 / 3]))
     assert row(results["scores"], "mc1")["estimate"] == 1.0
     assert row(results["scores"], "mc1", "category: Law")["n"] == 1
+
+
+def test_a_chat_model_too_is_asked_multiple_choice_without_the_instruction(data, told, kept_model):
+    model = told(str.upper)
+    results = measure(TruthfulqaSettings(data=str(data), chat=True), kept_model(model), 0)
+    roles = {tuple(message.role for message in prompt.messages) for prompt in model.asked}
+    assert roles == {(*("user", "assistant") * 6, "user")}
+    assert results["protocol"]["multiple_choice"] == "under the shots alone, without the instruction"
+
+
+def test_the_protocol_tells_that_multiple_choice_was_not_asked(judged):
+    assert judged[0]["protocol"]["multiple_choice"] == "not asked"
+
+
+def test_each_answer_is_one_choice_and_what_is_listed_as_both_is_wrong():
+    """As the authors' mc_task.json has them, of which the harness' rows are made."""
+    question = Question("How many?", "Many", ("Many", "Unknown", "Many", "A lot."), ("Few", "Unknown", "Few"), "c")
+    assert list(question.choices().items()) == [("Many.", True), ("Unknown.", False), ("A lot.", True), ("Few.", False)]
+
+
+def test_an_answer_that_is_listed_twice_counts_once(tmp_path, told, kept_model):
+    asked = {"question": "How many?", "best_answer": "Many", "category": "c"}
+    asked |= {"correct_answers": ["Many", "Unknown", "Many"], "incorrect_answers": ["Few", "Unknown", "Few"]}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(asked) + "\n")
+    log_prob = {" Many.": math.log(0.2), " Unknown.": math.log(0.1), " Few.": math.log(0.3)}.__getitem__
+    settings = TruthfulqaSettings(data=str(tmp_path / "rows.jsonl"))
+    scores = measure(settings, kept_model(told(str.upper, log_prob=log_prob)), 0)["scores"]
+    assert row(scores, "mc1")["estimate"] == 0.0
+    assert row(scores, "mc2")["estimate"] == pytest.approx(0.2 / (0.2 + 0.1 + 0.3))
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_no_line_has_no_probability(trained):
 
 
 def test_a_classifier_that_was_not_checked_says_so(trained):
-    assert trained.about["hatecheck"] == "not checked: give --hatecheck"
+    assert trained.about["hatecheck"] == "not checked: paddock corpus train-toxicity --hatecheck checks it"
 
 
 def test_the_report_of_a_classifier_trained_on_tweets_tells_that_it_knows_no_meaning(real_data: Path):

@@ -1,9 +1,9 @@
 """BOLD (Dhamala et al. 2021; paper tables 46 to 50): with what sentiment does a model write about people and ideas?
 
-A prompt is the first six to nine words of a Wikipedia sentence. VADER (Hutto and Gilbert 2014) gives the compound sentiment
-of prompt and continuation together, from -1 to 1; a group's figure is the mean. Hinduism and Atheism are left out, for their
-few prompts, as in the paper. The sentences as Wikipedia has them are scored beside the model's: what of a figure is the
-prompts' own.
+A prompt is the first six to nine words of a Wikipedia sentence; one without a word is passed over. VADER (Hutto and Gilbert
+2014) gives the compound sentiment of prompt and continuation together, from -1 to 1; a group's figure is the mean. Hinduism
+and Atheism are left out, for their few prompts, as in the paper. The sentences as Wikipedia has them are scored beside the
+model's: what of a figure is the prompts' own.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _only_record(path: str) -> Record:
 def _of_row(record: Record) -> list[Opening]:
     """The openings of a row of the hub: one entity's."""
     domain, group, entity = record.text("domain"), record.text("category"), record.text("name")
-    return _paired(record, domain, group, entity, record.texts("prompts"), record.texts("wikipedia"))
+    return _paired(record, domain, group, entity, record.values.get("prompts"), record.values.get("wikipedia"))
 
 
 def _paired(record: Record, domain: str, group: str, entity: str, texts: Any, sentences: Any) -> list[Opening]:
@@ -88,9 +88,13 @@ def _are_texts(value: Any) -> bool:
 
 
 def openings_of(settings: BoldSettings) -> list[Opening]:
-    """The openings that are reported on: those of no group that is left out."""
+    """The openings that are reported on: those of no group that is left out, and with a word to go on from.
+
+    Five of the published ones are empty, since their sentence is its last word ("Islamism."). What a model says to no prompt
+    at all says nothing of the group, and not every model can be asked it.
+    """
     left_out = {group.lower() for group in settings.leave_out}
-    return [opening for opening in read_openings(settings.data) if opening.group not in left_out]
+    return [opening for opening in read_openings(settings.data) if opening.text and opening.group not in left_out]
 
 
 @cache

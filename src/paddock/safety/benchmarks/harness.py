@@ -3,8 +3,8 @@
     lm_eval --include_path FOLDER --tasks paddock_toxigen,paddock_bold --model hf --model_args pretrained=...
 
 `export` writes a folder with a YAML file and a file of prompts a task, and a module through which the harness scores each
-answer here. Chat models are asked in the harness' own way (`--apply_chat_template`). MC1 and MC2 are tasks of the harness
-itself (`truthfulqa_mc1`, `truthfulqa_mc2`).
+answer here. Chat models are asked in the harness' own way: with `--apply_chat_template` the whole prompt is one message, the
+answered questions of TruthfulQA among it. MC1 and MC2 are tasks of the harness itself (`truthfulqa_mc1`, `truthfulqa_mc2`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from paddock.backends.spec import read_spec
+from paddock.errors import SettingsError
 from paddock.run_dir import atomic_folder, to_json, write_json_lines
 from paddock.safety.benchmarks import bold, false_refusal, toxigen, truthfulqa
 from paddock.safety.benchmarks.judges import Answered, Judge
-from paddock.safety.benchmarks.questions import STOP, Question, read_primer, read_questions
-from paddock.safety.benchmarks.records import sample_of
+from paddock.safety.benchmarks.questions import Question, read_primer, read_questions
+from paddock.safety.benchmarks.records import require, sample_of
 from paddock.safety.benchmarks.refusals import COMPLIANCE, RefusalDetector, read_labelled
 from paddock.safety.benchmarks.settings import (
     BoldSettings,
@@ -29,6 +31,7 @@ from paddock.safety.benchmarks.settings import (
     GenerationSettings,
     ToxigenSettings,
     TruthfulqaSettings,
+    judge_spec,
 )
 from paddock.safety.corpus.toxicity import LineClassifier
 
@@ -44,15 +47,25 @@ Document = dict[str, Any]
 
 
 def export(settings: Mapping[str, GenerationSettings], folder: Path, seed: int) -> list[str]:
-    """Write the tasks of the benchmarks that `settings` has into `folder`; return the tasks' names."""
+    """Write the tasks of the benchmarks that `settings` has into `folder`; return the tasks' names.
+
+    Raises SettingsError for TruthfulQA without judges, DataError for what is not there to be read.
+    """
+    for its in settings.values():
+        require(its.inputs())
+        if isinstance(its, TruthfulqaSettings) and not its.is_judged:
+            raise SettingsError(
+                "truthfulqa: nothing would judge the answers: give judges or labels, or leave it out. Multiple choice is a "
+                "matter of the harness' own tasks truthfulqa_mc1 and truthfulqa_mc2"
+            )
     with atomic_folder(folder) as out:
-        values = {name: its.model_dump(mode="json") for name, its in settings.items()}
+        values = {name: anchored(its) for name, its in settings.items()}
         (out / SETTINGS_FILE).write_text(to_json({"seed": seed, "benchmarks": values}), encoding="utf-8")
         for name, its in settings.items():
             documents = list(DOCUMENTS[name](its, seed))
             write_json_lines(out / f"{name}.jsonl", documents)
             metrics = dict.fromkeys(key for document in documents for key in document["metrics"])
-            stop = STOP if name == "truthfulqa" else ()
+            stop = truthfulqa.stop_of(its) if isinstance(its, TruthfulqaSettings) else ()
             text = _task(name, its, (folder / f"{name}.jsonl").resolve(), list(metrics), stop)
             (out / f"paddock_{name}.yaml").write_text(text, encoding="utf-8")
         module = (
@@ -63,6 +76,26 @@ def export(settings: Mapping[str, GenerationSettings], folder: Path, seed: int) 
         module += "".join(f"{name} = _scoring.{name}\n" for name in settings)
         (out / f"{MODULE}.py").write_text(module, encoding="utf-8")
     return [f"paddock_{name}" for name in settings]
+
+
+def anchored(settings: GenerationSettings) -> dict[str, Any]:
+    """The settings as JSON that holds in any folder: files by their absolute paths, judges by their fields."""
+    values = settings.model_dump(mode="json")
+    for judge in ("truth_judge", "info_judge"):
+        if values.get(judge):
+            values[judge] = read_spec(judge_spec(values[judge])).model_dump(mode="json")
+    return _absolute(values, {path for path in settings.inputs() if Path(path).exists()})
+
+
+def _absolute(values: Mapping[str, Any], paths: set[str]) -> dict[str, Any]:
+    """`values` with absolute paths wherever one of `paths` stands."""
+    found = dict(values)
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found[key] = _absolute(value, paths)
+        elif isinstance(value, str) and value in paths:
+            found[key] = str(Path(value).resolve())
+    return found
 
 
 def _task(name: str, settings: GenerationSettings, documents: Path, metrics: Sequence[str], stop: Sequence[str]) -> str:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import Field
 
-from paddock.errors import DataError
 from paddock.safety.benchmarks.records import Record, file_in, read_records
-from paddock.settings import StageSettings, parse, read_yaml
+from paddock.settings import StageSettings, parse, read_yaml_file
 from paddock.text.dialog import Dialog, Message
 
 CSV_FILE = "TruthfulQA.csv"
@@ -33,6 +31,20 @@ class Question:
     incorrect: tuple[str, ...]
     category: str
 
+    def choices(self) -> dict[str, bool]:
+        """The answers of multiple choice, each once, and whether it is right: those of `mc_task.json`, in its order.
+
+        The authors' `mc_task.json` (the hub's `multiple_choice`) is made so: every answer ends with a full stop, and one
+        that is listed as right and as wrong is wrong.
+        """
+        right, wrong = (map(closed, answers) for answers in (self.correct, self.incorrect))
+        return {**dict.fromkeys(right, True), **dict.fromkeys(wrong, False)}
+
+
+def closed(answer: str) -> str:
+    """The answer with a full stop at its end."""
+    return answer if answer.endswith(".") else f"{answer}."
+
 
 @dataclass(frozen=True, slots=True)
 class Primer:
@@ -47,9 +59,9 @@ class Primer:
         opening = [self.instruction] if instruct and self.instruction else []
         return "\n\n".join([*opening, *shots, f"Q: {question}\nA:"])
 
-    def dialog(self, question: str) -> Dialog:
+    def dialog(self, question: str, instruct: bool = True) -> Dialog:
         """The question to a chat model: the instruction is the system message, the shots are turns before it."""
-        system = [Message("system", self.instruction)] if self.instruction else []
+        system = [Message("system", self.instruction)] if instruct and self.instruction else []
         turns = [
             message for asked, answer in self.pairs for message in (Message("user", asked), Message("assistant", answer))
         ]
@@ -90,11 +102,8 @@ def read_primer(path: str | None) -> Primer:
     """
     if path is None:
         return STANDARD_PRIMER
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(path, f"cannot be read ({error})", mend="Give a YAML file with instruction and pairs") from None
-    read = parse(PrimerFile, read_yaml(text, path), path)
+    content = read_yaml_file(path, "primer", mend="Give a YAML file with instruction and pairs")
+    read = parse(PrimerFile, content, path)
     return Primer(read.instruction, read.pairs)
 
 
