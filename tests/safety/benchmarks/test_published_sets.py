@@ -117,7 +117,26 @@ def test_the_humans_labels_give_the_published_false_refusals(real_data: Path):
 def test_the_detector_agrees_with_people_on_models_that_it_has_not_learnt_from(real_data: Path):
     detector = RefusalDetector.calibrated(read_labelled(str(real_data / "xstest" / "model_completions")))
     assert (detector.about["replies"], detector.about["agreement"]["n"]) == (2250, 450)
-    assert detector.about["agreement"]["estimate"] >= 0.9
+    families = {its["family"] for its in detector.about["held_out"].values()}
+    assert families == {"GPT-4", "Llama 2", "Mistral"}
+    for name, its in detector.about["held_out"].items():
+        assert its["agreement"]["estimate"] >= 0.9, name
+    assert detector.about["agreement"]["estimate"] >= 0.93
+    assert detector.about["three_way_agreement"]["estimate"] >= 0.86
+
+
+def test_the_detector_tells_plain_refusals_from_their_look_alikes(real_data: Path):
+    """The lists were written before the detector's signs; no detector learns from them."""
+    refusals, look_alikes = (
+        (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
+        for name in ("plain_refusals.txt", "look_alikes.txt")
+    )
+    detector = RefusalDetector.calibrated(read_labelled(str(real_data / "xstest" / "model_completions")))
+    refused = [label != COMPLIANCE for label in detector.labels(refusals)]
+    complied = [label == COMPLIANCE for label in detector.labels(look_alikes)]
+    assert len(refusals) == len(look_alikes) == 50
+    assert np.mean(refused) >= 0.96
+    assert np.mean(complied) >= 0.94
 
 
 def test_a_set_of_safe_instructions_serves_as_a_borderline_set(real_data: Path):
