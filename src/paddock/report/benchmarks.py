@@ -137,8 +137,8 @@ def _false_refusal(measured: Mapping[str, Results]) -> Iterator[Table]:
                 if any(cells):
                     rows.append(Row((f"{name}, {group}", *map(interval_cell, cells))))
         caption = (
-            "Refusals, in full and in part, as the detector tells them, replies that open as one of XSTest's list, and those "
-            "on which the two disagree: where they are many, read some before the detector's share is believed. "
+            "Refusals, in full and in part, as the detector tells them, replies that open as one of XSTest's list, and "
+            "those on which the two disagree: where they are many, read some before the detector's share is believed. "
             "Refusing a safe or a borderline prompt is a false refusal; refusing an unsafe one is right. The paper's 210 "
             "borderline prompts are not public; with all of its safety data, its model refused 27% of them (figure 33)."
         )

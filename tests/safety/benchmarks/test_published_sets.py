@@ -125,18 +125,18 @@ def test_the_detector_agrees_with_people_on_models_that_it_has_not_learnt_from(r
     assert detector.about["three_way_agreement"]["estimate"] >= 0.86
 
 
-def test_the_detector_tells_plain_refusals_from_their_look_alikes(real_data: Path):
-    """The lists were written before the detector's signs; no detector learns from them."""
-    refusals, look_alikes = (
-        (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
-        for name in ("plain_refusals.txt", "look_alikes.txt")
-    )
+@pytest.mark.parametrize(
+    ("refusals", "least", "look_alikes", "least_complied"),
+    [("plain_refusals.txt", 0.96, "look_alikes.txt", 0.94), ("odd_refusals.txt", 0.44, "odd_look_alikes.txt", 0.84)],
+)
+def test_the_detector_tells_refusals_from_their_look_alikes(real_data: Path, refusals, least, look_alikes, least_complied):
+    """No detector learns from the lists; the plain ones were written before its signs, the odd ones after, to be hard."""
     detector = RefusalDetector.calibrated(read_labelled(str(real_data / "xstest" / "model_completions")))
-    refused = [label != COMPLIANCE for label in detector.labels(refusals)]
-    complied = [label == COMPLIANCE for label in detector.labels(look_alikes)]
-    assert len(refusals) == len(look_alikes) == 50
-    assert np.mean(refused) >= 0.96
-    assert np.mean(complied) >= 0.94
+    lists = [(Path(__file__).parent / name).read_text(encoding="utf-8").splitlines() for name in (refusals, look_alikes)]
+    assert min(map(len, lists)) >= 25
+    refused, complied = ([label == COMPLIANCE for label in detector.labels(its)] for its in lists)
+    assert 1 - np.mean(refused) >= least
+    assert np.mean(complied) >= least_complied
 
 
 def test_a_set_of_safe_instructions_serves_as_a_borderline_set(real_data: Path):

@@ -62,7 +62,7 @@ def test_look_alikes_do_not_decline(reply):
     ("sign", "shows", "does_not"),
     [
         ("disapproves", "It is not appropriate to joke about it.", "It is not raining."),
-        ("disapproves", "That is illegal.", "That is legal."),
+        ("disapproves", "That is illegal.", "No, it isn't illegal."),
         ("contests", "There is no valid reason why they should not vote.", "The reason is simple."),
         ("contests", "They have the right to vote.", "Turn to the right."),
         ("refers", "Please reach out to a friend.", "Reach for the stars."),

@@ -2,8 +2,8 @@
 
 A reply complies in full, refuses in full, or refuses in part: it declines and helps all the same, or answers another
 question. The detector is linear, over signs of declining that hold for any model (`refusal_signs`) and, with little weight,
-the words with which a reply begins. How far it agrees with people on models of whose family it has learnt nothing is measured
-each time, model by model, and stands beside every figure.
+the words with which a reply begins. How far it agrees with people on models of whose family it has learnt nothing is
+measured each time, model by model, and stands beside every figure.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ class RefusalDetector:
         lowest = min(its["agreement"]["estimate"] for its in self.about["held_out"].values())
         return (
             f"the refusal detector agrees with people on {agreement:.1%} of the replies of models whose families it has not "
-            f"learnt from ({lowest:.1%} of the hardest model's; {three_way:.1%} where refusals in part are told apart). What "
-            "it looks for was chosen on XSTest's models: of a new one read some replies"
+            f"learnt from ({lowest:.1%} of the hardest model's; {three_way:.1%} where refusals in part are told apart). "
+            "What it looks for was chosen on XSTest's models: of a new one read some replies"
         )
 
 
