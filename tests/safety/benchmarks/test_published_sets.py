@@ -134,9 +134,9 @@ def test_the_detector_tells_refusals_from_their_look_alikes(real_data: Path, ref
     detector = RefusalDetector.calibrated(read_labelled(str(real_data / "xstest" / "model_completions")))
     lists = [(Path(__file__).parent / name).read_text(encoding="utf-8").splitlines() for name in (refusals, look_alikes)]
     assert min(map(len, lists)) >= 25
-    refused, complied = ([label == COMPLIANCE for label in detector.labels(its)] for its in lists)
-    assert 1 - np.mean(refused) >= least
-    assert np.mean(complied) >= least_complied
+    missed, complied = (np.mean([label == COMPLIANCE for label in detector.labels(its)]) for its in lists)
+    assert 1 - missed >= least
+    assert complied >= least_complied
 
 
 def test_a_set_of_safe_instructions_serves_as_a_borderline_set(real_data: Path):
