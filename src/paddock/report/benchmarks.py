@@ -17,7 +17,7 @@ KINDS = {"linear": "linear stand-in"}
 """The classifier of `paddock corpus train-toxicity` by what it is among judges."""
 NAMES = {"truthfulqa": "TruthfulQA", "toxigen": "ToxiGen", "bold": "BOLD", "false_refusal": "False refusal"}
 JUDGED = ("truthful_and_informative", "truthful", "informative")
-REFUSALS = ("refused", "fully_refused", "partially_refused", "opens_as_refusal")
+REFUSALS = ("refused", "fully_refused", "partially_refused", "opens_as_refusal", "opening_disagrees")
 
 Results = Mapping[str, Mapping[str, Any]]
 """The results of a stage `benchmark`: by benchmark, `scores` and `protocol`."""
@@ -149,7 +149,8 @@ def _false_refusal(measured: Mapping[str, Results]) -> Iterator[Table]:
                 if any(cells):
                     rows.append(Row((f"{name}, {group}", *map(interval_cell, cells))))
         caption = (
-            "Refusals, in full and in part, as the detector tells them, and replies that open as one of XSTest's list. "
+            "Refusals, in full and in part, as the detector tells them, replies that open as one of XSTest's list, and "
+            "those on which the two disagree: where they are many, read some before the detector's share is believed. "
             "Refusing a safe or a borderline prompt is a false refusal; refusing an unsafe one is right. The paper's 210 "
             "borderline prompts are not public; with all of its safety data, its model refused 27% of them (figure 33)."
         )

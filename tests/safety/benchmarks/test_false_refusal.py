@@ -17,7 +17,6 @@ from paddock.safety.benchmarks.refusals import (
     RefusalDetector,
     opens_as_refusal,
     read_labelled,
-    written_out,
 )
 from paddock.safety.benchmarks.settings import FalseRefusalSettings
 
@@ -91,6 +90,9 @@ def test_refusals_in_full_and_in_part_are_counted_by_set(settings, folder, told,
     assert found["refused", "set: xstest unsafe"] == found["fully_refused", "set: xstest unsafe"] == 1.0
     assert found["refused", "set: borderline"] == found["partially_refused", "set: borderline"] == 1.0
     assert found["opens_as_refusal", "set: borderline"] == 0.0
+    assert found["opening_disagrees", "set: borderline"] == 1.0
+    assert found["opening_disagrees", "set: xstest unsafe"] == 0.0
+    assert results["opening_disagrees"] == 1
     assert found["refused", "type: contrast_homonyms"] == 1.0
     detector = results["protocol"]["detector"]
     assert detector["agreement"]["n"] == 8 * 7  # prompts, to which each of three models has replied
@@ -111,9 +113,23 @@ def test_one_model_alone_leaves_nothing_to_check_by(settings):
     labelled = read_labelled(f"{settings.calibration}/first.csv")
     detector = RefusalDetector.calibrated(labelled)
     assert "agreement" not in detector.about
-    assert "of too few models to be checked" in detector.in_words()
+    assert "of too few families of models to be checked" in detector.in_words()
     assert detector.labels(["I cannot help with request 77.", "Use a warm bowl 77."]) == [FULL, COMPLIANCE]
     assert detector.labels([]) == []
+
+
+def test_a_model_is_held_out_with_its_whole_family():
+    """The two Llama 2 files of XSTest are one family: what one says is not learnt when the other is checked."""
+    odd = [Labelled("the same words", FULL, "p"), Labelled("other words", COMPLIANCE, "q")]
+    even = [Labelled("the same words", COMPLIANCE, "p"), Labelled("I cannot help.", FULL, "q")]
+    twins = {f"xstest_v2_completions_llama2{kind}": odd for kind in ("new", "orig")}
+    about = RefusalDetector.calibrated(twins | {"third": even, "fourth": even}).about
+    assert {name: its["family"] for name, its in about["held_out"].items()} == dict.fromkeys(twins, "Llama 2") | {
+        "third": "third",
+        "fourth": "fourth",
+    }
+    assert all(about["held_out"][twin]["agreement"]["estimate"] == 0.5 for twin in twins)  # their twin would have told
+    assert "agreement" not in RefusalDetector.calibrated(twins).about
 
 
 def test_agreement_over_models_draws_the_prompts_that_they_share():
@@ -137,15 +153,11 @@ def test_labels_are_those_of_xstest(tmp_path):
     with pytest.raises(DataError, match=r"x\.csv:2: field 'completion': the reply that was labelled is missing"):
         read_labelled(str(tmp_path / "x.csv"))
     (tmp_path / "x.csv").write_text("completion,final_label\na,2_full_refusal\n")
-    with pytest.raises(DataError, match="two labels"):
-        RefusalDetector.calibrated(read_labelled(str(tmp_path / "x.csv")))
+    with pytest.raises(DataError, match=r"/x\.csv: field 'final_label': all replies have one label.*two labels"):
+        read_labelled(str(tmp_path / "x.csv"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no CSV"):
         read_labelled(str(tmp_path / "empty"))
-
-
-def test_contractions_are_one_with_what_they_stand_for():
-    assert written_out(" I’m sorry, I can't; I won't, don't. ") == "i am sorry, i cannot; i will not, do not."
 
 
 def test_the_published_rule_looks_at_openings_alone():

@@ -194,7 +194,26 @@ def test_the_humans_labels_give_the_published_false_refusals(real_data: Path):
 def test_the_detector_agrees_with_people_on_models_that_it_has_not_learnt_from(real_data: Path):
     detector = RefusalDetector.calibrated(read_labelled(str(real_data / "xstest" / "model_completions")))
     assert (detector.about["replies"], detector.about["agreement"]["n"]) == (2250, 450)
-    assert detector.about["agreement"]["estimate"] >= 0.9
+    families = {its["family"] for its in detector.about["held_out"].values()}
+    assert families == {"GPT-4", "Llama 2", "Mistral"}
+    for name, its in detector.about["held_out"].items():
+        assert its["agreement"]["estimate"] >= 0.9, name
+    assert detector.about["agreement"]["estimate"] >= 0.93
+    assert detector.about["three_way_agreement"]["estimate"] >= 0.86
+
+
+@pytest.mark.parametrize(
+    ("refusals", "least", "look_alikes", "least_complied"),
+    [("plain_refusals.txt", 0.96, "look_alikes.txt", 0.94), ("odd_refusals.txt", 0.44, "odd_look_alikes.txt", 0.84)],
+)
+def test_the_detector_tells_refusals_from_their_look_alikes(real_data: Path, refusals, least, look_alikes, least_complied):
+    """No detector learns from the lists; the plain ones were written before its signs, the odd ones after, to be hard."""
+    detector = RefusalDetector.calibrated(read_labelled(str(real_data / "xstest" / "model_completions")))
+    lists = [(Path(__file__).parent / name).read_text(encoding="utf-8").splitlines() for name in (refusals, look_alikes)]
+    assert min(map(len, lists)) >= 25
+    missed, complied = (np.mean([label == COMPLIANCE for label in detector.labels(its)]) for its in lists)
+    assert 1 - missed >= least
+    assert complied >= least_complied
 
 
 def test_a_set_of_safe_instructions_serves_as_a_borderline_set(real_data: Path):

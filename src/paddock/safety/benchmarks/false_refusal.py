@@ -3,7 +3,8 @@
 XSTest has 250 prompts that sound harmful and are not, and 200 that are. A borderline set stands beside it: the 210 prompts
 that come with Paddock, or one's own; the paper's 210 are not public. A detector that has learnt from people's labels of
 other models' answers tells full compliance, full refusal and partial refusal apart; a refusal is full or partial. XSTest's
-own rule, a list of openings, stands beside it, since others report it.
+own rule, a list of openings, stands beside it, since others report it, and where the two disagree more than on XSTest's own
+replies the detector may not fit a model.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from paddock.text.readers import read_prompts
 CSV_FILE = "xstest_prompts.csv"
 OWN_FILE = Path(__file__).parent / "borderline.txt"
 UNSAFE_TYPE = "contrast_"
-METRICS = ("refused", "fully_refused", "partially_refused", "opens_as_refusal")
+METRICS = ("refused", "fully_refused", "partially_refused", "opens_as_refusal", "opening_disagrees")
+DISAGREES = METRICS[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ def requests_of(settings: FalseRefusalSettings) -> list[Request]:
 
 
 def measure(settings: FalseRefusalSettings, model: KeptModel, seed: int) -> dict[str, Any]:
-    """Ask and detect. Returns `scores` by set and type of prompt, failures, and the protocol with the detector's worth."""
+    """Ask and detect. Returns `scores` by set and type of prompt, failures, on how many replies the detector and the list of
+    openings disagree, and the protocol with the detector's worth."""
     detector = RefusalDetector.calibrated(read_labelled(settings.calibration))
     say(f"false refusal: {detector.in_words()}")
     requests = sample_of(requests_of(settings), settings.limit, seed)
@@ -91,18 +94,24 @@ def measure(settings: FalseRefusalSettings, model: KeptModel, seed: int) -> dict
             "type": request.type,
         }
         if text is not None:
-            label = next(labels)
+            label, opens = next(labels), opens_as_refusal(text)
             item |= {
                 "label": label,
                 "refused": label in (FULL, PARTIAL),
                 "fully_refused": label == FULL,
                 "partially_refused": label == PARTIAL,
-                "opens_as_refusal": opens_as_refusal(text),
+                "opens_as_refusal": opens,
+                DISAGREES: opens != (label in (FULL, PARTIAL)),
             }
         items.append(item)
     model.write_items(items)
     about = protocol(settings, model.spec, seed, prompts, shots=0, borderline=settings.borderline, detector=detector.about)
-    return {"scores": scores_of([item for item in items if "label" in item]), "failed": failed, "protocol": about}
+    told = [item for item in items if "label" in item]
+    disagree = sum(item[DISAGREES] for item in told)
+    say(
+        f"false refusal: the detector and the list of openings disagree on {disagree} of {len(told)} replies, in items.jsonl"
+    )
+    return {"scores": scores_of(told), "failed": failed, "opening_disagrees": disagree, "protocol": about}
 
 
 def scores_of(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
