@@ -81,7 +81,7 @@ def test_a_primer_that_cannot_be_is_named(tmp_path):
     (tmp_path / "p.yaml").write_text("pairs: [[one]]\n")
     with pytest.raises(SettingsError, match=r"p\.yaml: .*pairs"):
         read_primer(str(tmp_path / "p.yaml"))
-    with pytest.raises(DataError, match=r"none\.yaml: cannot be read"):
+    with pytest.raises(DataError, match=r"none\.yaml: there is no such primer"):
         read_primer(str(tmp_path / "none.yaml"))
 
 
