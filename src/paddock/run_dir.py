@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from paddock.errors import DataError, PaddockError
+from paddock.errors import DataError, PaddockError, did_you_mean
 
 WHOLE_FILE_BYTES = 256 * 1024 * 1024  # a larger file is fingerprinted by size, time and its two ends
 END_BYTES = 1024 * 1024
@@ -179,14 +179,14 @@ def fingerprint_inputs(paths: Iterable[str]) -> dict[str, str]:
 
     Raises DataError for a path that does not exist.
     """
+    paths = list(paths)
+    require_inputs(paths)
     found = {}
     for name in paths:
         if name.startswith("hf://"):
             found[name] = name
             continue
         members = [name] if Path(name).exists() else sorted(glob.glob(name, recursive=True))
-        if not members:
-            raise DataError(name, "there is no such file or folder")
         prints = [fingerprint(Path(member)) for member in members]
         found[name] = prints[0] if members == [name] else hash_of(prints)
     return found
@@ -196,6 +196,13 @@ def missing_inputs(paths: Iterable[str]) -> list[str]:
     """Those of the inputs that are not there; a data set on a hub is taken to be."""
     local = [path for path in paths if not path.startswith("hf://")]
     return [path for path in local if not Path(path).exists() and not glob.glob(path, recursive=True)]
+
+
+def require_inputs(paths: Iterable[str]) -> None:
+    """Raises DataError for the first of the inputs that is not there, with the nearest name that is."""
+    for path in missing_inputs(paths):
+        siblings = (other.name for other in Path(path).parent.glob("*"))
+        raise DataError(path, "there is no such file or folder", mend=did_you_mean(Path(path).name, siblings).strip())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from paddock.miniature.facts import ATTRIBUTES
 from paddock.miniature.world import WorldSettings
 from paddock.protocols import Completion
 from paddock.recipe import Step, run_step
-from paddock.run_dir import StageDir
+from paddock.run_dir import StageDir, require_inputs
 from paddock.safety.benchmarks.settings import AI2_JUDGES
 from paddock.settings import parse
 from paddock.stages import benchmark, benchmark_truth
@@ -112,10 +112,10 @@ def test_a_plan_counts_what_each_chosen_benchmark_would_ask(values, sets):
     ("name", "field"),
     [("bold", "data"), ("toxigen", "classifier_data"), ("truthfulqa", "truth_labels"), ("false_refusal", "calibration")],
 )
-def test_a_plan_names_what_is_not_there(values, name, field):
+def test_what_is_not_there_is_an_input_that_a_dry_run_names(values, name, field):
     asked = {"model": values["model"], name: {**values[name], field: "nothing.csv"}}
     with pytest.raises(DataError, match=r"nothing\.csv: there is no such file"):
-        plan(settings(asked))
+        require_inputs(settings(asked).inputs())
 
 
 def test_a_plan_reads_the_data(values, tmp_path):

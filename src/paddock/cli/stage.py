@@ -13,11 +13,10 @@ from typing import Any
 
 from paddock.catalog import find_stage
 from paddock.cli.options import AsJson, Config, Data, DryRun, Model, Out, Seed, Set, show, show_blocks
-from paddock.errors import DataError
 from paddock.progress import say
 from paddock.recipe import Step, held, is_first, joined, run_step
 from paddock.report.blocks import Section
-from paddock.run_dir import StageDir, missing_inputs
+from paddock.run_dir import StageDir, require_inputs
 from paddock.settings import assign, parse, read_yaml_file
 
 WORLD = "Generate the miniature world: documents, dialogs and held-out prompts with known truth."
@@ -89,15 +88,15 @@ def run_stage(
     results = done(kind, out, values, dry_run)
     if results is None:
         return
-    if kind in DRAWN and not dry_run:
-        section = drawn(kind, out)
-        if not as_json:
-            show_blocks(section.blocks)
-            return
-    if show_results is None or as_json or dry_run:
+    section = drawn(kind, out) if kind in DRAWN and not dry_run else None
+    if as_json or dry_run:
         show(results, as_json)
-    else:
+    elif section:
+        show_blocks(section.blocks)
+    elif show_results:
         show_results(results, out)
+    else:
+        show(results, as_json)
 
 
 def drawn(kind: str, out: Path) -> Section:
@@ -119,8 +118,7 @@ def done(kind: str, out: Path, values: dict[str, Any], dry_run: bool) -> dict[st
         values = {**values, "data": data[0]}
     settings = parse(stage.settings, values, f"paddock {kind}")
     if dry_run:
-        if missing := missing_inputs(settings.inputs()):
-            raise DataError(missing[0], "there is no such file or folder")
+        require_inputs(settings.inputs())
         return stage.plan(settings)
     with joined() as ranks, held(out, ranks):
         results = run_step(Step(out.name, kind, stage, settings, StageDir(out)), ranks)

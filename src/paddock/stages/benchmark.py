@@ -23,7 +23,7 @@ from paddock.run_dir import StageDir, read_json_lines
 from paddock.safety.benchmarks import bold, false_refusal, toxigen, truthfulqa
 from paddock.safety.benchmarks.kept import KeptModel
 from paddock.safety.benchmarks.questions import read_questions
-from paddock.safety.benchmarks.records import require, sample_of
+from paddock.safety.benchmarks.records import sample_of
 from paddock.safety.benchmarks.settings import (
     BoldSettings,
     FalseRefusalSettings,
@@ -86,8 +86,7 @@ PROMPTS: dict[str, Callable[[Any], Sequence[object]]] = {
 
 
 def plan(settings: BenchmarkSettings) -> dict[str, Any]:
-    """How many prompts each benchmark would ask. Raises DataError for what cannot be read, or is not there."""
-    require(settings.inputs())
+    """How many prompts each benchmark would ask. Raises DataError for what cannot be read."""
     return {
         name: {"data": its.data, "prompts": len(sample_of(PROMPTS[name](its), its.limit, settings.seed))}
         for name, its in settings.chosen().items()

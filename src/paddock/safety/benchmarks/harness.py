@@ -19,11 +19,11 @@ import numpy as np
 
 from paddock.backends.spec import read_spec
 from paddock.errors import SettingsError
-from paddock.run_dir import atomic_folder, to_json, write_json_lines
+from paddock.run_dir import atomic_folder, require_inputs, to_json, write_json_lines
 from paddock.safety.benchmarks import bold, false_refusal, toxigen, truthfulqa
 from paddock.safety.benchmarks.judges import Answered, Judge
 from paddock.safety.benchmarks.questions import Question, read_primer, read_questions
-from paddock.safety.benchmarks.records import require, sample_of
+from paddock.safety.benchmarks.records import sample_of
 from paddock.safety.benchmarks.refusals import COMPLIANCE, RefusalDetector, read_labelled
 from paddock.safety.benchmarks.settings import (
     BoldSettings,
@@ -52,7 +52,7 @@ def export(settings: Mapping[str, GenerationSettings], folder: Path, seed: int) 
     Raises SettingsError for TruthfulQA without judges, DataError for what is not there to be read.
     """
     for its in settings.values():
-        require(its.inputs())
+        require_inputs(its.inputs())
         if isinstance(its, TruthfulqaSettings) and not its.is_judged:
             raise SettingsError(
                 "truthfulqa: nothing would judge the answers: give judges or labels, or leave it out. Multiple choice is a "

@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -104,15 +104,6 @@ def file_in(location: str, *names: str) -> str:
             if candidate.is_file():
                 return str(candidate)
     raise DataError(location, f"the folder holds no {names[0]}", mend="Name the file itself")
-
-
-def require(paths: Iterable[str]) -> None:
-    """Raises DataError for the first of the paths at which there is nothing; what is on the hub is not asked for."""
-    for path in paths:
-        if not path.startswith("hf://") and not Path(path).exists():
-            siblings = [other.name for other in Path(path).parent.glob("*")]
-            mend = did_you_mean(Path(path).name, siblings).strip()
-            raise DataError(path, "there is no such file or folder", mend=mend)
 
 
 def sample_of(items: Sequence[Item], limit: int | None, seed: int) -> list[Item]:
