@@ -63,6 +63,14 @@ def test_a_word_that_sets_nothing_is_refused(word):
         assign({"steps": 1}, [word])
 
 
+def test_a_list_is_asked_for_by_the_name_that_yaml_has():
+    class Listed(StageSettings):
+        models: tuple[str, ...]
+
+    with pytest.raises(SettingsError, match=r"models is \{'v1': 'm'\}: input should be a list"):
+        parse(Listed, {"models": {"v1": "m"}}, "study.yaml")
+
+
 def test_a_file_that_is_not_there_or_is_no_text_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.yaml: there is no such recipe\. Write one"):
         read_yaml_file(tmp_path / "none.yaml", "recipe", mend="Write one")

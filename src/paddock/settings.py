@@ -51,7 +51,7 @@ def _in_words(cls: type[BaseModel], problem: Any) -> str:
         return f'unknown setting "{name}".{did_you_mean(path[-1], known) or " Known: " + ", ".join(sorted(known)) + "."}'
     if problem["type"] == "missing":
         return f'the setting "{name}" is missing'
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = str(problem["msg"]).removeprefix("Value error, ").replace("a valid tuple", "a list")  # as YAML has it
     if not path:
         return message
     shown = repr(problem["input"])
